@@ -1,1 +1,22 @@
 #![doc = include_str!("../README.md")]
+
+pub mod chat;
+pub mod config;
+mod error;
+pub mod generate;
+#[path = "../../slm-kernels/src/mmap.rs"]
+mod mmap;
+pub mod model;
+pub mod nn;
+pub mod text;
+
+pub use chat::{
+    ChatRequest, ChatResponse, Citation, Embedder, FinishReason, LanguageModel, Message, Role, TokenLogprob,
+    Usage,
+};
+pub use config::ModelConfig;
+pub use error::{Error, Result};
+pub use generate::{GenerationConfig, LocalModel};
+pub use model::CausalLm;
+pub use nn::KvCache;
+pub use text::{ChatTemplate, Tokenizer};

@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+mod example;
+
+pub use example::{Document, Example, Message, Role};

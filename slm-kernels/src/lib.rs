@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+
+pub mod packed;
+
+pub mod linear;
+
+pub mod ops;
+
+pub mod mmap;
+
+mod error;
+
+pub use error::{Error, Result};
+pub use linear::{packed_linear, packed_linear_dx};
+pub use mmap::MappedFile;
+pub use packed::{Bits, PackedTensor};

@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+
+mod config;
+
+mod rtn;
+
+mod stats;
+
+mod store;
+
+mod error;
+
+pub use config::QuantConfig;
+pub use error::{Error, Result};
+pub use rtn::quantize_matrix;
+pub use slm_kernels::{Bits, PackedTensor};
+pub use stats::QuantStats;
+pub use store::{FORMAT_VERSION, Stored, Values, load_packed, save_packed};

@@ -1,0 +1,94 @@
+//! Safetensors files: mapped for reading, written beside their place and then renamed.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use crate::mmap::MappedFile;
+
+use crate::{Error, Result};
+
+/// One mapped safetensors file.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    map: MappedFile,
+}
+
+impl TensorFile {
+    /// Maps `path` and checks its header.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a complete safetensors file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
+        let file = Self { path: path.into(), map };
+        file.tensors()?;
+        Ok(file)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names and shapes.
+    ///
+    /// # Errors
+    /// When the file changed since it was opened.
+    pub fn shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        Ok(self.tensors()?.iter().map(|(n, v)| (n.to_owned(), v.shape().to_vec())).collect())
+    }
+
+    /// The values of a floating-point tensor, widened to `f32`, row-major.
+    ///
+    /// # Errors
+    /// When there is no such tensor or it is not bf16, f16 or f32.
+    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
+        let tensors = self.tensors()?;
+        let view = tensors.tensor(name).map_err(|e| self.invalid(e))?;
+        widen(&view).ok_or_else(|| self.invalid(format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>> {
+        SafeTensors::deserialize(&self.map).map_err(|e| self.invalid(e))
+    }
+
+    fn invalid(&self, reason: impl ToString) -> Error {
+        Error::Weights { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+fn widen(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let data = view.data();
+    let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
+    match view.dtype() {
+        Dtype::F32 => Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::F16 => Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::BF16 => Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()),
+        _ => None,
+    }
+}
+
+/// Writes a file under a temporary name in the same folder, then renames it: a reader sees the old content
+/// or the new, never a part.
+///
+/// # Errors
+/// When the folder cannot be made or the file cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|e| Error::io(path, e))
+}

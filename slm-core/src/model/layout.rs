@@ -1,0 +1,77 @@
+//! Which tensors a checkpoint of each family holds, and which parameters each of them carries.
+
+use crate::config::{Family, ModelConfig};
+
+/// A tensor of a checkpoint: one parameter, or several stacked by rows (Phi-3's fused projections).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    /// Name and number of rows of each parameter.
+    pub(super) parts: Vec<(String, usize)>,
+}
+
+impl Stored {
+    fn one(name: String, shape: &[usize]) -> Self {
+        Self { parts: vec![(name.clone(), shape[0])], shape: shape.to_vec(), name }
+    }
+
+    fn stacked(prefix: &str, name: &str, width: usize, parts: &[(&str, usize)]) -> Self {
+        Self {
+            name: format!("{prefix}.{name}.weight"),
+            shape: vec![parts.iter().map(|p| p.1).sum(), width],
+            parts: parts.iter().map(|(n, rows)| (format!("{prefix}.{n}.weight"), *rows)).collect(),
+        }
+    }
+}
+
+/// All tensors of a checkpoint, in the order of the forward pass.
+pub(super) fn layout(c: &ModelConfig) -> Vec<Stored> {
+    let mut all = vec![Stored::one("model.embed_tokens.weight".into(), &[c.vocab_size, c.hidden_size])];
+    for index in 0..c.num_hidden_layers {
+        block(c, &format!("model.layers.{index}"), &mut all);
+    }
+    all.push(Stored::one("model.norm.weight".into(), &[c.hidden_size]));
+    if !c.tie_word_embeddings {
+        all.push(Stored::one("lm_head.weight".into(), &[c.vocab_size, c.hidden_size]));
+    }
+    all
+}
+
+fn block(c: &ModelConfig, prefix: &str, all: &mut Vec<Stored>) {
+    let (h, q, kv, m) = (
+        c.hidden_size,
+        c.num_attention_heads * c.head_dim,
+        c.num_key_value_heads * c.head_dim,
+        c.intermediate_size,
+    );
+    let attention = [("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)];
+    let gated = [("mlp.gate_proj", m), ("mlp.up_proj", m)];
+    let one = |name: &str, shape: &[usize]| Stored::one(format!("{prefix}.{name}"), shape);
+    if c.family == Family::Phi3 {
+        all.push(Stored::stacked(prefix, "self_attn.qkv_proj", h, &attention));
+        all.push(Stored::stacked(prefix, "mlp.gate_up_proj", h, &gated));
+    } else {
+        for (name, rows) in attention.into_iter().chain(gated) {
+            all.push(one(&format!("{name}.weight"), &[rows, h]));
+        }
+    }
+    all.push(one("self_attn.o_proj.weight", &[h, q]));
+    all.push(one("mlp.down_proj.weight", &[h, m]));
+    if c.attention_bias {
+        for (name, rows) in attention.into_iter().chain([("self_attn.o_proj", h)]) {
+            all.push(one(&format!("{name}.bias"), &[rows]));
+        }
+    }
+    if c.mlp_bias {
+        for (name, rows) in gated.into_iter().chain([("mlp.down_proj", h)]) {
+            all.push(one(&format!("{name}.bias"), &[rows]));
+        }
+    }
+    if c.qk_norm {
+        all.push(one("self_attn.q_norm.weight", &[c.head_dim]));
+        all.push(one("self_attn.k_norm.weight", &[c.head_dim]));
+    }
+    all.push(one("input_layernorm.weight", &[h]));
+    all.push(one("post_attention_layernorm.weight", &[h]));
+}

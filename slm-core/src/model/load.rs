@@ -1,0 +1,159 @@
+//! From a Hugging Face directory to a [`CausalLm`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Deserialize;
+
+use super::files::TensorFile;
+use super::layout::{Stored, layout};
+use super::CausalLm;
+use crate::config::ModelConfig;
+use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm};
+use crate::{Error, Result};
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl CausalLm {
+    /// Loads `config.json` with `model.safetensors`, or with the shards of `model.safetensors.index.json`.
+    /// bf16, f16 and f32 weights are computed with in f32.
+    ///
+    /// # Errors
+    /// When a file is missing or corrupt, or the tensors are not those of the configured model: the error
+    /// then lists every missing, surplus and misshapen tensor.
+    pub fn load(directory: &Path, device: &Device) -> Result<Self> {
+        let config = ModelConfig::from_file(&directory.join("config.json"))?;
+        let files = open_files(directory)?;
+        let layout = layout(&config);
+        let place = check(directory, &config, &layout, &files)?;
+        let mut source = Source { values: BTreeMap::new() };
+        for stored in layout {
+            let values = files[place[&stored.name]].read_f32(&stored.name)?;
+            source.insert(&stored, values);
+        }
+        source.model(config, device)
+    }
+}
+
+fn open_files(directory: &Path) -> Result<Vec<TensorFile>> {
+    let index = directory.join("model.safetensors.index.json");
+    if !index.exists() {
+        return Ok(vec![TensorFile::open(&directory.join("model.safetensors"))?]);
+    }
+    let text = std::fs::read_to_string(&index).map_err(|e| Error::io(&index, e))?;
+    let parsed: ShardIndex = serde_json::from_str(&text).map_err(|source| Error::Json { path: index, source })?;
+    let names: BTreeSet<PathBuf> = parsed.weight_map.into_values().map(PathBuf::from).collect();
+    names.iter().map(|n| TensorFile::open(&directory.join(n))).collect()
+}
+
+/// Finds the file of each tensor, or says all that does not fit.
+fn check(
+    directory: &Path,
+    config: &ModelConfig,
+    layout: &[Stored],
+    files: &[TensorFile],
+) -> Result<BTreeMap<String, usize>> {
+    let mut found = BTreeMap::new();
+    for (index, file) in files.iter().enumerate() {
+        found.extend(file.shapes()?.into_iter().map(|(name, shape)| (name, (index, shape))));
+    }
+    let mut problems = Vec::new();
+    let mut place = BTreeMap::new();
+    for stored in layout {
+        match found.remove(&stored.name) {
+            None => problems.push(format!("missing {} {:?}", stored.name, stored.shape)),
+            Some((_, shape)) if shape != stored.shape => {
+                problems.push(format!("{}: expected {:?}, found {shape:?}", stored.name, stored.shape));
+            }
+            Some((file, _)) => {
+                place.insert(stored.name.clone(), file);
+            }
+        }
+    }
+    // Some exports repeat a tied head or carry the rotary buffer of old transformers versions.
+    let harmless = |n: &str| n.ends_with("rotary_emb.inv_freq") || (n == "lm_head.weight" && config.tie_word_embeddings);
+    problems.extend(found.iter().filter(|(n, _)| !harmless(n)).map(|(n, (_, s))| format!("surplus {n} {s:?}")));
+    if problems.is_empty() { Ok(place) } else { Err(Error::Tensors { path: directory.into(), problems }) }
+}
+
+/// Parameters by their separate names, taken out as the model is assembled.
+pub(super) struct Source {
+    pub(super) values: BTreeMap<String, (Vec<f32>, Vec<usize>)>,
+}
+
+impl Source {
+    pub(super) fn insert(&mut self, stored: &Stored, mut values: Vec<f32>) {
+        let width: usize = stored.shape[1..].iter().product();
+        for (name, rows) in stored.parts.iter().rev() {
+            let own = values.split_off(values.len() - rows * width);
+            let mut shape = stored.shape.clone();
+            shape[0] = *rows;
+            self.values.insert(name.clone(), (own, shape));
+        }
+    }
+
+    pub(super) fn model(mut self, config: ModelConfig, device: &Device) -> Result<CausalLm> {
+        let embed_tokens = self.take("model.embed_tokens.weight", device)?;
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| self.block(&config, &format!("model.layers.{i}"), device))
+            .collect::<Result<_>>()?;
+        let norm = self.norm(&config, "model.norm", device)?;
+        let lm_head =
+            if config.tie_word_embeddings { None } else { Some(self.linear("lm_head", device)?) };
+        Ok(CausalLm { config, embed_tokens, layers, norm, lm_head })
+    }
+
+    fn block(&mut self, config: &ModelConfig, prefix: &str, device: &Device) -> Result<Block> {
+        let name = |n: &str| format!("{prefix}.{n}");
+        let (q_norm, k_norm) = if config.qk_norm {
+            (
+                Some(self.norm(config, &name("self_attn.q_norm"), device)?),
+                Some(self.norm(config, &name("self_attn.k_norm"), device)?),
+            )
+        } else {
+            (None, None)
+        };
+        Ok(Block {
+            input_layernorm: self.norm(config, &name("input_layernorm"), device)?,
+            self_attn: Attention {
+                q_proj: self.linear(&name("self_attn.q_proj"), device)?,
+                k_proj: self.linear(&name("self_attn.k_proj"), device)?,
+                v_proj: self.linear(&name("self_attn.v_proj"), device)?,
+                o_proj: self.linear(&name("self_attn.o_proj"), device)?,
+                q_norm,
+                k_norm,
+            },
+            post_attention_layernorm: self.norm(config, &name("post_attention_layernorm"), device)?,
+            mlp: Mlp {
+                gate_proj: self.linear(&name("mlp.gate_proj"), device)?,
+                up_proj: self.linear(&name("mlp.up_proj"), device)?,
+                down_proj: self.linear(&name("mlp.down_proj"), device)?,
+            },
+        })
+    }
+
+    fn linear(&mut self, path: &str, device: &Device) -> Result<Linear> {
+        let mut linear = Linear::dense(self.take(&format!("{path}.weight"), device)?);
+        let bias = format!("{path}.bias");
+        if self.values.contains_key(&bias) {
+            linear.bias = Some(self.take(&bias, device)?);
+        }
+        Ok(linear)
+    }
+
+    fn norm(&mut self, config: &ModelConfig, path: &str, device: &Device) -> Result<RmsNorm> {
+        Ok(RmsNorm { weight: self.take(&format!("{path}.weight"), device)?, epsilon: config.rms_norm_eps })
+    }
+
+    fn take<const D: usize>(&mut self, name: &str, device: &Device) -> Result<Tensor<D>> {
+        let (values, shape) = self.values.remove(name).ok_or_else(|| Error::Tensors {
+            path: PathBuf::from("(memory)"),
+            problems: vec![format!("missing {name}")],
+        })?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+    }
+}

@@ -1,0 +1,17 @@
+//! The building blocks of the transformer, in the order data passes them.
+
+mod attention;
+mod block;
+mod cache;
+mod linear;
+mod norm;
+mod rope;
+
+pub use attention::Attention;
+pub use block::{Block, Mlp};
+pub use cache::KvCache;
+pub use linear::{Adapter, Linear, Weight};
+pub use norm::RmsNorm;
+pub use rope::Rotation;
+
+pub(crate) use attention::{Pass, causal_mask};

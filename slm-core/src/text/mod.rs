@@ -1,0 +1,8 @@
+//! Text to token ids and back: the tokenizer and the chat template, one path for training and serving.
+
+mod template;
+mod tokenizer;
+
+pub(crate) use template::read_json;
+pub use template::{ChatTemplate, TrainingText};
+pub use tokenizer::{TextStream, Tokenizer};

@@ -1,0 +1,48 @@
+//! What can go wrong with a packed tensor or a call of a kernel.
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a packed tensor or a call of a kernel.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The group size is not supported or does not divide the row.
+    #[error(
+        "group size {group_size} does not fit rows of {cols} weights\nhint: use 32, 64 or 128, and one that divides the row"
+    )]
+    GroupSize {
+        /// The requested group size.
+        group_size: usize,
+        /// Weights per row.
+        cols: usize,
+    },
+    /// A buffer does not have the length its shape implies.
+    #[error("{what}: expected {expected} elements, got {got}")]
+    Length {
+        /// Which buffer.
+        what: &'static str,
+        /// Length implied by the shape.
+        expected: usize,
+        /// Length found.
+        got: usize,
+    },
+    /// A weight or a scale is NaN or infinite.
+    #[error("{what} of row {row} is not finite: {value}")]
+    NotFinite {
+        /// `"weight"` or `"scale"`.
+        what: &'static str,
+        /// Row of the matrix.
+        row: usize,
+        /// The value found.
+        value: f32,
+    },
+    /// A tensor's last dimension is not the layer's input size.
+    #[error("packed linear layer: expected {expected} input features, got {got}")]
+    Features {
+        /// Input features of the layer.
+        expected: usize,
+        /// Last dimension of the tensor.
+        got: usize,
+    },
+}

@@ -1,0 +1,75 @@
+//! The burn operation against a dense product, forward and backward.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
+use slm_kernels::{Bits, Error, PackedTensor, ops};
+
+const ROWS: usize = 37;
+const COLS: usize = 128;
+
+fn wave(len: usize, step: f32) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * step).sin()).collect()
+}
+
+fn layer(bits: Bits) -> PackedTensor {
+    PackedTensor::quantize(&wave(ROWS * COLS, 0.731), ROWS, COLS, bits, 32).unwrap()
+}
+
+fn dense(w: &PackedTensor, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(w.dequantize(), [w.rows(), w.cols()]), device)
+}
+
+fn assert_near<const D: usize>(got: Tensor<D>, want: Tensor<D>, tolerance: f32) {
+    got.into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::absolute(tolerance));
+}
+
+#[test]
+fn output_and_gradient_are_those_of_the_dense_layer() {
+    let device = Device::flex().autodiff();
+    for bits in [Bits::Int4, Bits::Int8] {
+        let w = layer(bits);
+        for tokens in [1, 3, 9] {
+            let input = TensorData::new(wave(2 * tokens * COLS, 0.37), [2, tokens, COLS]);
+            let x = Tensor::<3>::from_data(input, &device).require_grad();
+            let mask = TensorData::new(wave(2 * tokens * ROWS, 0.11), [2, tokens, ROWS]);
+            let mask = Tensor::<3>::from_data(mask, &device);
+
+            let got = ops::linear(x.clone(), &w).unwrap();
+            let got_grads = (got.clone() * mask.clone()).sum().backward();
+            let want = x.clone().matmul(dense(&w, &device).transpose().unsqueeze());
+            let want_grads = (want.clone() * mask).sum().backward();
+
+            assert_eq!(got.dims(), [2, tokens, ROWS]);
+            assert_near(got, want, 1e-4);
+            assert_near(x.grad(&got_grads).unwrap(), x.grad(&want_grads).unwrap(), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn views_and_inference_tensors() {
+    let device = Device::flex();
+    let w = layer(Bits::Int4);
+    let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 6, 0.37), [COLS, 6]), &device);
+    let view = x.transpose().slice([1..6, 0..COLS]);
+    let want = view.clone().matmul(dense(&w, &device).transpose());
+    assert_near(ops::linear(view, &w).unwrap(), want, 1e-4);
+}
+
+#[test]
+fn half_precision_input_gives_half_precision_output() {
+    let device = Device::flex();
+    let w = layer(Bits::Int8);
+    let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 2, 0.37), [2, COLS]), &device);
+    let got = ops::linear(x.clone().cast(DType::F16), &w).unwrap();
+    assert_eq!(got.dtype(), DType::F16);
+    let want = x.matmul(dense(&w, &device).transpose());
+    assert_near(got.cast(DType::F32), want, 2e-2);
+}
+
+#[test]
+fn the_wrong_width_is_an_error() {
+    let x = Tensor::<2>::zeros([2, COLS - 1], &Device::flex());
+    let error = ops::linear(x, &layer(Bits::Int4)).unwrap_err();
+    assert_eq!(error, Error::Features { expected: COLS, got: COLS - 1 });
+}
