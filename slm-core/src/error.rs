@@ -34,7 +34,9 @@ pub enum Error {
         reason: String,
     },
     /// A weight file is corrupt.
-    #[error("{path} is not a valid safetensors file: {reason}\nhint: download or copy it again; a truncated transfer is the usual cause")]
+    #[error(
+        "{path} is not a valid safetensors file: {reason}\nhint: download or copy it again; a truncated transfer is the usual cause"
+    )]
     Weights {
         /// The file.
         path: PathBuf,
@@ -97,7 +99,10 @@ impl Error {
     }
 
     /// An [`Error::Model`] that wraps the failure of an implementation outside this crate.
-    pub fn model(name: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn model(
+        name: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self::Model { name: name.into(), source: source.into() }
     }
 }

@@ -4,8 +4,6 @@ pub mod chat;
 pub mod config;
 mod error;
 pub mod generate;
-#[path = "../../slm-kernels/src/mmap.rs"]
-mod mmap;
 pub mod model;
 pub mod nn;
 pub mod text;

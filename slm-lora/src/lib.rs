@@ -1,1 +1,9 @@
 #![doc = include_str!("../README.md")]
+
+mod adapter;
+mod error;
+mod train;
+
+pub use adapter::{LoraAdapter, LoraConfig};
+pub use error::{Error, Result};
+pub use train::{Plan, Schedule, StepLog, TrainConfig, Trainable, Trainer, training_texts};

@@ -59,6 +59,19 @@ pub enum Error {
         /// What is wrong, with expected and found.
         reason: String,
     },
+    /// The model or its configuration.
+    #[error(transparent)]
+    Core(#[from] slm_core::Error),
+    /// The configuration leaves nothing to quantize.
+    #[error(
+        "no layer can be packed in groups of {group_size}\nhint: choose a group size that divides the layers' input widths ({widths:?}), and look at the skip patterns"
+    )]
+    NothingToPack {
+        /// The requested group size.
+        group_size: usize,
+        /// Input widths of the model's layers.
+        widths: Vec<usize>,
+    },
     /// A matrix cannot be packed.
     #[error(transparent)]
     Pack(#[from] slm_kernels::Error),

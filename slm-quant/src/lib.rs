@@ -2,6 +2,8 @@
 
 mod config;
 
+mod model;
+
 mod rtn;
 
 mod stats;
@@ -12,6 +14,7 @@ mod error;
 
 pub use config::QuantConfig;
 pub use error::{Error, Result};
+pub use model::{QuantReport, dequantize_model, load_model, quantize_model, save_model};
 pub use rtn::quantize_matrix;
 pub use slm_kernels::{Bits, PackedTensor};
 pub use stats::QuantStats;

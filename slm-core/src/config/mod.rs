@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub enum Family {
     /// Llama 2, 3.0 to 3.3, and models of the same shape.
     Llama,
+    /// Mistral: Llama with a sliding window.
+    Mistral,
     /// Qwen3: normalised queries and keys.
     Qwen3,
     /// Phi-3 and Phi-3.5: fused projections, longrope.
@@ -29,6 +31,7 @@ impl Family {
     pub fn model_type(self) -> &'static str {
         match self {
             Self::Llama => "llama",
+            Self::Mistral => "mistral",
             Self::Qwen3 => "qwen3",
             Self::Phi3 => "phi3",
         }
@@ -38,6 +41,7 @@ impl Family {
     pub fn architecture(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
+            Self::Mistral => "MistralForCausalLM",
             Self::Qwen3 => "Qwen3ForCausalLM",
             Self::Phi3 => "Phi3ForCausalLM",
         }
@@ -92,7 +96,8 @@ impl ModelConfig {
     /// When the file cannot be read, is not JSON, or a field is missing, unknown or contradicts another.
     pub fn from_file(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let value = serde_json::from_str(&text).map_err(|source| Error::Json { path: path.into(), source })?;
+        let value =
+            serde_json::from_str(&text).map_err(|source| Error::Json { path: path.into(), source })?;
         Self::from_value(value)
     }
 
@@ -150,11 +155,17 @@ impl ModelConfig {
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(Error::config(
                 "num_key_value_heads",
-                format!("{} does not divide num_attention_heads {}", self.num_key_value_heads, self.num_attention_heads),
+                format!(
+                    "{} does not divide num_attention_heads {}",
+                    self.num_key_value_heads, self.num_attention_heads
+                ),
             ));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(Error::config("head_dim", format!("{} is odd; rotary embedding needs pairs", self.head_dim)));
+            return Err(Error::config(
+                "head_dim",
+                format!("{} is odd; rotary embedding needs pairs", self.head_dim),
+            ));
         }
         if self.sliding_window == Some(0) {
             return Err(Error::config("sliding_window", "must be positive or null"));

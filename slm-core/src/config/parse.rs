@@ -71,7 +71,9 @@ impl Fields {
 
     fn flag(&mut self, name: &str) -> Result<Option<bool>> {
         self.take(name)
-            .map(|v| v.as_bool().ok_or_else(|| Error::config(name, format!("expected true or false, found {v}"))))
+            .map(|v| {
+                v.as_bool().ok_or_else(|| Error::config(name, format!("expected true or false, found {v}")))
+            })
             .transpose()
     }
 
@@ -105,9 +107,13 @@ pub(super) fn parse(value: Value) -> Result<ModelConfig> {
     let num_attention_heads = f.required_size("num_attention_heads")?;
     let head_dim = match f.size("head_dim")? {
         Some(d) => d,
-        None if num_attention_heads > 0 && hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
+        None if num_attention_heads > 0 && hidden_size.is_multiple_of(num_attention_heads) => {
+            hidden_size / num_attention_heads
+        }
         None => {
-            let reason = format!("{num_attention_heads} does not divide hidden_size {hidden_size}, and head_dim is absent");
+            let reason = format!(
+                "{num_attention_heads} does not divide hidden_size {hidden_size}, and head_dim is absent"
+            );
             return Err(Error::config("num_attention_heads", reason));
         }
     };
@@ -116,7 +122,10 @@ pub(super) fn parse(value: Value) -> Result<ModelConfig> {
     if let Some(share) = f.number("partial_rotary_factor")?
         && share != 1.0
     {
-        return Err(Error::config("partial_rotary_factor", format!("{share} is not supported yet, only 1.0")));
+        return Err(Error::config(
+            "partial_rotary_factor",
+            format!("{share} is not supported yet, only 1.0"),
+        ));
     }
     let config = ModelConfig {
         family,
@@ -143,12 +152,19 @@ pub(super) fn parse(value: Value) -> Result<ModelConfig> {
 }
 
 fn family(map: &Map<String, Value>) -> Result<Family> {
-    let model_type = map.get("model_type").and_then(Value::as_str).ok_or_else(|| Error::config("model_type", "is missing"))?;
+    let model_type = map
+        .get("model_type")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Error::config("model_type", "is missing"))?;
     match model_type {
         "llama" => Ok(Family::Llama),
+        "mistral" => Ok(Family::Mistral),
         "qwen3" => Ok(Family::Qwen3),
         "phi3" => Ok(Family::Phi3),
-        other => Err(Error::config("model_type", format!("unknown architecture \"{other}\"; known: llama, qwen3, phi3"))),
+        other => Err(Error::config(
+            "model_type",
+            format!("unknown architecture \"{other}\"; known: llama, mistral, qwen3, phi3"),
+        )),
     }
 }
 
@@ -161,7 +177,9 @@ fn sliding_window(family: Family, f: &mut Fields) -> Result<Option<usize>> {
         (Family::Qwen3, Some(_), Some(true)) => {
             Err(Error::config("use_sliding_window", "windows on some layers only are not supported yet"))
         }
-        (_, None, Some(true)) => Err(Error::config("use_sliding_window", "is true, but sliding_window is absent")),
+        (_, None, Some(true)) => {
+            Err(Error::config("use_sliding_window", "is true, but sliding_window is absent"))
+        }
         (_, window, _) => Ok(window),
     }
 }
@@ -173,7 +191,9 @@ fn rope(f: &mut Fields, max_positions: usize) -> Result<RopeConfig> {
     let old = f.take("rope_scaling");
     let new = f.take("rope_parameters");
     let (prefix, value) = match (old, new) {
-        (Some(_), Some(_)) => return Err(Error::config("rope_parameters", "contradicts rope_scaling; keep one")),
+        (Some(_), Some(_)) => {
+            return Err(Error::config("rope_parameters", "contradicts rope_scaling; keep one"));
+        }
         (Some(v), None) => ("rope_scaling.", v),
         (None, Some(v)) => ("rope_parameters.", v),
         (None, None) => ("rope_scaling.", json!({"rope_type": "default"})),
@@ -192,8 +212,9 @@ fn rope(f: &mut Fields, max_positions: usize) -> Result<RopeConfig> {
             factor: s.required_number("factor")?,
             low_freq_factor: s.required_number("low_freq_factor")?,
             high_freq_factor: s.required_number("high_freq_factor")?,
-            original_max_position_embeddings: original
-                .ok_or_else(|| Error::config(format!("{prefix}original_max_position_embeddings"), "is missing"))?,
+            original_max_position_embeddings: original.ok_or_else(|| {
+                Error::config(format!("{prefix}original_max_position_embeddings"), "is missing")
+            })?,
         },
         Some("longrope" | "su") => longrope(&mut s, original, max_positions)?,
         Some(other) => {
@@ -221,7 +242,8 @@ fn longrope(s: &mut Fields, original: Option<usize>, max_positions: usize) -> Re
 
 fn token_ids(f: &mut Fields, name: &str) -> Result<Vec<u32>> {
     let Some(value) = f.take(name) else { return Ok(Vec::new()) };
-    ids_of(&value).ok_or_else(|| Error::config(name, format!("expected a token id or a list of them, found {value}")))
+    ids_of(&value)
+        .ok_or_else(|| Error::config(name, format!("expected a token id or a list of them, found {value}")))
 }
 
 /// A token id or a list of token ids.
@@ -236,7 +258,12 @@ pub(crate) fn ids_of(value: &Value) -> Option<Vec<u32>> {
 pub(super) fn to_value(c: &ModelConfig) -> Value {
     let scaling = match &c.rope.scaling {
         RopeScaling::Default => Value::Null,
-        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => json!({
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => json!({
             "rope_type": "llama3", "factor": factor, "low_freq_factor": low_freq_factor,
             "high_freq_factor": high_freq_factor,
             "original_max_position_embeddings": original_max_position_embeddings,

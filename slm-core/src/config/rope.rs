@@ -32,8 +32,9 @@ pub enum RopeScaling {
     },
     /// LongRoPE (Ding et al. 2024, Phi-3): one divisor per frequency, two sets.
     ///
-    /// The long set serves sequences of more than `original_max_position_embeddings` tokens. As in
-    /// `transformers`, the length at each call decides: keys cached before the border keep the short set.
+    /// The long set serves sequences of more than `original_max_position_embeddings` tokens. The length at
+    /// each call decides, and keys already cached keep the set they were made with; generation therefore
+    /// reads the whole sequence again when it crosses the border, as `transformers` does.
     LongRope {
         /// Divisors up to the original length, `head_dim / 2` of them.
         short_factor: Vec<f64>,
@@ -59,7 +60,8 @@ impl RopeConfig {
                 original_max_position_embeddings: original,
             } => base.map(|f| llama3(f, *factor, *low, *high, *original as f64)).collect(),
             RopeScaling::LongRope { short_factor, long_factor, original_max_position_embeddings, .. } => {
-                let factors = if length > *original_max_position_embeddings { long_factor } else { short_factor };
+                let factors =
+                    if length > *original_max_position_embeddings { long_factor } else { short_factor };
                 base.zip(factors).map(|(f, s)| f / s).collect()
             }
         }
@@ -89,7 +91,10 @@ impl RopeConfig {
                     return Err(Error::config(format!("rope_scaling.{field}"), reason));
                 }
                 if factors.iter().any(|f| !(f.is_finite() && *f > 0.0)) {
-                    return Err(Error::config(format!("rope_scaling.{field}"), "all numbers must be positive"));
+                    return Err(Error::config(
+                        format!("rope_scaling.{field}"),
+                        "all numbers must be positive",
+                    ));
                 }
             }
         }

@@ -50,9 +50,13 @@ impl LocalModel {
     /// When a file is missing, corrupt or does not fit the others.
     pub fn load(directory: &Path, device: &Device) -> Result<Self> {
         let model = CausalLm::load(directory, device)?;
-        let tokenizer = Tokenizer::load(&directory.join("tokenizer.json"))?;
+        let tokenizer = Tokenizer::load_directory(directory)?;
         if tokenizer.vocab_size() > model.config.vocab_size {
-            let reason = format!("{} is less than the tokenizer's {}", model.config.vocab_size, tokenizer.vocab_size());
+            let reason = format!(
+                "{} is less than the tokenizer's {}",
+                model.config.vocab_size,
+                tokenizer.vocab_size()
+            );
             return Err(Error::config("vocab_size", reason));
         }
         let path = directory.join("generation_config.json");
@@ -91,13 +95,21 @@ impl LocalModel {
         let mut sampler = Sampler::new(config)?;
         let mut cache = KvCache::new();
         let mut seen = prompt.to_vec();
-        let mut stream = self.tokenizer.stream();
+        // A turn begins a text of its own; a continuation does not.
+        let mut stream = self.tokenizer.stream(if self.template.is_some() { &[] } else { prompt })?;
         let mut buffer = StopBuffer::new(&config.stop);
         let mut logprobs = Vec::new();
         let mut pending = prompt.to_vec();
-        let limit = self.model.config.max_position_embeddings.saturating_sub(prompt.len()).min(config.max_new_tokens);
+        let limit =
+            self.model.config.max_position_embeddings.saturating_sub(prompt.len()).min(config.max_new_tokens);
         let mut finish_reason = FinishReason::Length;
+        let rope = &self.model.config.rope;
         for _ in 0..limit {
+            // Keys of the other side of longrope's border would not fit: read all again, as transformers does.
+            if !cache.is_empty() && rope.is_long(seen.len()) != rope.is_long(cache.len()) {
+                cache = KvCache::new();
+                pending.clone_from(&seen);
+            }
             let mut logits = self.next_logits(&pending, &mut cache)?;
             let original = if config.logprobs { logits.clone() } else { Vec::new() };
             let id = sampler.sample(&mut logits, &seen)?;
@@ -145,7 +157,8 @@ impl LocalModel {
         let hidden = self.model.hidden(ids_tensor(&ids[..ids.len() - 1], &self.model.device()), None)?;
         let logits = self.model.logits(hidden);
         let vocab = logits.dims()[2];
-        let values: Vec<f32> = logits.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
+        let values: Vec<f32> =
+            logits.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
         Ok(values.chunks_exact(vocab).zip(&ids[1..]).map(|(row, id)| log_probability(row, *id)).collect())
     }
 }

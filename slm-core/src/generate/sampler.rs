@@ -129,7 +129,12 @@ mod tests {
         let logits = [0.7f32.ln(), 0.2f32.ln(), 0.1f32.ln()];
         let drawn = draw(config, &logits, 20_000);
         let share = |id| drawn.iter().filter(|d| **d == id).count() as f64 / 20_000.0;
-        assert!((share(0) - 0.7).abs() < 0.015 && (share(1) - 0.2).abs() < 0.015, "{} {}", share(0), share(1));
+        assert!(
+            (share(0) - 0.7).abs() < 0.015 && (share(1) - 0.2).abs() < 0.015,
+            "{} {}",
+            share(0),
+            share(1)
+        );
     }
 
     #[test]

@@ -16,7 +16,8 @@ impl<'a> StopBuffer<'a> {
     /// Adds text; returns what is certain to stay, and whether a stop string ended the text.
     pub(super) fn push(&mut self, piece: &str) -> (String, bool) {
         self.text.push_str(piece);
-        let first = self.stops.iter().filter(|s| !s.is_empty()).filter_map(|s| self.text.find(s.as_str())).min();
+        let first =
+            self.stops.iter().filter(|s| !s.is_empty()).filter_map(|s| self.text.find(s.as_str())).min();
         if let Some(at) = first {
             self.text.truncate(at.max(self.emitted));
             return (self.take(self.text.len()), true);

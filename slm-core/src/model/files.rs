@@ -6,15 +6,21 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use crate::mmap::MappedFile;
+use slm_kernels::MappedFile;
 
 use crate::{Error, Result};
 
-/// One mapped safetensors file.
+/// One safetensors file, mapped or part of the program.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    map: MappedFile,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(MappedFile),
+    Embedded(&'static [u8]),
 }
 
 impl TensorFile {
@@ -24,9 +30,20 @@ impl TensorFile {
     /// When the file cannot be read or is not a complete safetensors file.
     pub fn open(path: &Path) -> Result<Self> {
         let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
-        let file = Self { path: path.into(), map };
-        file.tensors()?;
-        Ok(file)
+        Self::check(Self { path: path.into(), bytes: Bytes::Mapped(map) })
+    }
+
+    /// A file that is part of the program, by `include_bytes!`; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// When it is not a complete safetensors file.
+    pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self> {
+        Self::check(Self { path: name.into(), bytes: Bytes::Embedded(bytes) })
+    }
+
+    fn check(self) -> Result<Self> {
+        self.tensors()?;
+        Ok(self)
     }
 
     /// Where it is.
@@ -49,11 +66,16 @@ impl TensorFile {
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let tensors = self.tensors()?;
         let view = tensors.tensor(name).map_err(|e| self.invalid(e))?;
-        widen(&view).ok_or_else(|| self.invalid(format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
+        widen(&view)
+            .ok_or_else(|| self.invalid(format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>> {
-        SafeTensors::deserialize(&self.map).map_err(|e| self.invalid(e))
+        let bytes = match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Embedded(bytes) => *bytes,
+        };
+        SafeTensors::deserialize(bytes).map_err(|e| self.invalid(e))
     }
 
     fn invalid(&self, reason: impl ToString) -> Error {
@@ -65,7 +87,9 @@ fn widen(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let data = view.data();
     let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
     match view.dtype() {
-        Dtype::F32 => Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::F32 => {
+            Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        }
         Dtype::F16 => Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()),
         Dtype::BF16 => Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()),
         _ => None,

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
+use slm_kernels::PackedTensor;
 
+use super::CausalLm;
 use super::files::TensorFile;
 use super::layout::{Stored, layout};
-use super::CausalLm;
 use crate::config::ModelConfig;
 use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm};
 use crate::{Error, Result};
@@ -27,9 +28,21 @@ impl CausalLm {
     /// then lists every missing, surplus and misshapen tensor.
     pub fn load(directory: &Path, device: &Device) -> Result<Self> {
         let config = ModelConfig::from_file(&directory.join("config.json"))?;
-        let files = open_files(directory)?;
+        Self::from_files(config, &open_files(directory)?, directory, device)
+    }
+
+    /// Puts a model together from open files; `origin` names them in errors.
+    ///
+    /// # Errors
+    /// When the tensors are not those of the configured model.
+    pub fn from_files(
+        config: ModelConfig,
+        files: &[TensorFile],
+        origin: &Path,
+        device: &Device,
+    ) -> Result<Self> {
         let layout = layout(&config);
-        let place = check(directory, &config, &layout, &files)?;
+        let place = check(origin, &config, &layout, files)?;
         let mut source = Source { values: BTreeMap::new() };
         for stored in layout {
             let values = files[place[&stored.name]].read_f32(&stored.name)?;
@@ -45,7 +58,8 @@ fn open_files(directory: &Path) -> Result<Vec<TensorFile>> {
         return Ok(vec![TensorFile::open(&directory.join("model.safetensors"))?]);
     }
     let text = std::fs::read_to_string(&index).map_err(|e| Error::io(&index, e))?;
-    let parsed: ShardIndex = serde_json::from_str(&text).map_err(|source| Error::Json { path: index, source })?;
+    let parsed: ShardIndex =
+        serde_json::from_str(&text).map_err(|source| Error::Json { path: index, source })?;
     let names: BTreeSet<PathBuf> = parsed.weight_map.into_values().map(PathBuf::from).collect();
     names.iter().map(|n| TensorFile::open(&directory.join(n))).collect()
 }
@@ -75,14 +89,71 @@ fn check(
         }
     }
     // Some exports repeat a tied head or carry the rotary buffer of old transformers versions.
-    let harmless = |n: &str| n.ends_with("rotary_emb.inv_freq") || (n == "lm_head.weight" && config.tie_word_embeddings);
-    problems.extend(found.iter().filter(|(n, _)| !harmless(n)).map(|(n, (_, s))| format!("surplus {n} {s:?}")));
+    let harmless =
+        |n: &str| n.ends_with("rotary_emb.inv_freq") || (n == "lm_head.weight" && config.tie_word_embeddings);
+    problems
+        .extend(found.iter().filter(|(n, _)| !harmless(n)).map(|(n, (_, s))| format!("surplus {n} {s:?}")));
     if problems.is_empty() { Ok(place) } else { Err(Error::Tensors { path: directory.into(), problems }) }
+}
+
+/// A parameter on its way into a model.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Value {
+    /// Row-major numbers and their shape.
+    Dense(Vec<f32>, Vec<usize>),
+    /// A packed matrix; only linear layers of the blocks and the head can be.
+    Packed(PackedTensor),
+}
+
+impl Value {
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Dense(_, shape) => shape.clone(),
+            Self::Packed(packed) => vec![packed.rows(), packed.cols()],
+        }
+    }
+}
+
+impl CausalLm {
+    /// Puts a model together from its parameters by their separate Hugging Face names (`q_proj`, not
+    /// `qkv_proj`, whatever the family); `origin` names them in errors.
+    ///
+    /// # Errors
+    /// When a parameter is missing, surplus or misshapen; the error lists all of them.
+    pub fn from_values(
+        config: ModelConfig,
+        values: BTreeMap<String, Value>,
+        origin: &Path,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut surplus: BTreeSet<&String> = values.keys().collect();
+        let mut problems = Vec::new();
+        for stored in layout(&config) {
+            for (name, rows) in &stored.parts {
+                surplus.remove(name);
+                let mut expected = stored.shape.clone();
+                expected[0] = *rows;
+                match values.get(name).map(Value::shape) {
+                    None => problems.push(format!("missing {name} {expected:?}")),
+                    Some(found) if found != expected => {
+                        problems.push(format!("{name}: expected {expected:?}, found {found:?}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        problems.extend(surplus.iter().map(|name| format!("surplus {name}")));
+        if !problems.is_empty() {
+            return Err(Error::Tensors { path: origin.into(), problems });
+        }
+        Source { values }.model(config, device)
+    }
 }
 
 /// Parameters by their separate names, taken out as the model is assembled.
 pub(super) struct Source {
-    pub(super) values: BTreeMap<String, (Vec<f32>, Vec<usize>)>,
+    pub(super) values: BTreeMap<String, Value>,
 }
 
 impl Source {
@@ -92,7 +163,7 @@ impl Source {
             let own = values.split_off(values.len() - rows * width);
             let mut shape = stored.shape.clone();
             shape[0] = *rows;
-            self.values.insert(name.clone(), (own, shape));
+            self.values.insert(name.clone(), Value::Dense(own, shape));
         }
     }
 
@@ -102,8 +173,7 @@ impl Source {
             .map(|i| self.block(&config, &format!("model.layers.{i}"), device))
             .collect::<Result<_>>()?;
         let norm = self.norm(&config, "model.norm", device)?;
-        let lm_head =
-            if config.tie_word_embeddings { None } else { Some(self.linear("lm_head", device)?) };
+        let lm_head = if config.tie_word_embeddings { None } else { Some(self.linear("lm_head", device)?) };
         Ok(CausalLm { config, embed_tokens, layers, norm, lm_head })
     }
 
@@ -137,7 +207,15 @@ impl Source {
     }
 
     fn linear(&mut self, path: &str, device: &Device) -> Result<Linear> {
-        let mut linear = Linear::dense(self.take(&format!("{path}.weight"), device)?);
+        let weight = format!("{path}.weight");
+        let packed = match self.values.get(&weight) {
+            Some(Value::Packed(packed)) => Some(packed.clone()),
+            _ => None,
+        };
+        let mut linear = match packed {
+            Some(packed) => Linear::packed(packed),
+            None => Linear::dense(self.take(&weight, device)?),
+        };
         let bias = format!("{path}.bias");
         if self.values.contains_key(&bias) {
             linear.bias = Some(self.take(&bias, device)?);
@@ -150,10 +228,13 @@ impl Source {
     }
 
     fn take<const D: usize>(&mut self, name: &str, device: &Device) -> Result<Tensor<D>> {
-        let (values, shape) = self.values.remove(name).ok_or_else(|| Error::Tensors {
-            path: PathBuf::from("(memory)"),
-            problems: vec![format!("missing {name}")],
-        })?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        let problem = match self.values.remove(name) {
+            Some(Value::Dense(values, shape)) => {
+                return Ok(Tensor::from_data(TensorData::new(values, shape), device));
+            }
+            Some(Value::Packed(_)) => format!("{name} is packed; only linear layers can be"),
+            None => format!("missing {name}"),
+        };
+        Err(Error::Tensors { path: PathBuf::from("(memory)"), problems: vec![problem] })
     }
 }

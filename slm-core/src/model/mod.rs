@@ -8,6 +8,7 @@ mod save;
 
 use burn::tensor::{Device, Int, Tensor};
 pub use files::{TensorFile, write_atomically};
+pub use load::Value;
 pub use save::FloatType;
 
 use crate::config::ModelConfig;
@@ -94,7 +95,8 @@ impl CausalLm {
             mask: causal_mask(past, new, self.config.sliding_window, &device),
         };
         let width = self.config.hidden_size;
-        let mut x = self.embed_tokens.clone().select(0, ids.reshape([batch * new])).reshape([batch, new, width]);
+        let mut x =
+            self.embed_tokens.clone().select(0, ids.reshape([batch * new])).reshape([batch, new, width]);
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, index, &pass, cache.as_deref_mut());
         }
@@ -130,7 +132,10 @@ impl CausalLm {
                     f(&format!("{prefix}.self_attn.{name}.weight"), Parameter::Vector(&mut norm.weight));
                 }
             }
-            f(&format!("{prefix}.input_layernorm.weight"), Parameter::Vector(&mut block.input_layernorm.weight));
+            f(
+                &format!("{prefix}.input_layernorm.weight"),
+                Parameter::Vector(&mut block.input_layernorm.weight),
+            );
             let name = format!("{prefix}.post_attention_layernorm.weight");
             f(&name, Parameter::Vector(&mut block.post_attention_layernorm.weight));
         }
@@ -138,6 +143,14 @@ impl CausalLm {
         if let Some(head) = &mut self.lm_head {
             visit_linear("lm_head", head, f);
         }
+    }
+
+    /// The linear layers of the blocks and the head, by path, for reading.
+    pub fn linears(&self) -> impl Iterator<Item = (String, &Linear)> {
+        let blocks = self.layers.iter().enumerate().flat_map(|(index, block)| {
+            block.linears().map(|(name, linear)| (format!("model.layers.{index}.{name}"), linear))
+        });
+        blocks.chain(self.lm_head.iter().map(|head| ("lm_head".to_owned(), head)))
     }
 
     /// Calls `f` with each linear layer of the blocks and its Hugging Face path, such as
@@ -212,8 +225,8 @@ impl TensorMap for ToInner {
 }
 
 fn visit_linear(path: &str, linear: &mut Linear, f: &mut dyn FnMut(&str, Parameter<'_>)) {
-    match &mut linear.weight {
-        Weight::Dense(w) => f(&format!("{path}.weight"), Parameter::Matrix(w)),
+    if let Weight::Dense(w) = &mut linear.weight {
+        f(&format!("{path}.weight"), Parameter::Matrix(w));
     }
     if let Some(bias) = &mut linear.bias {
         f(&format!("{path}.bias"), Parameter::Vector(bias));

@@ -25,8 +25,12 @@ impl FloatType {
     fn encode(self, values: &[f32]) -> (Dtype, Vec<u8>) {
         match self {
             Self::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Self::F16 => (Dtype::F16, values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect()),
-            Self::Bf16 => (Dtype::BF16, values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect()),
+            Self::F16 => {
+                (Dtype::F16, values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect())
+            }
+            Self::Bf16 => {
+                (Dtype::BF16, values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect())
+            }
         }
     }
 
@@ -59,7 +63,10 @@ impl CausalLm {
             let (dtype, bytes) = float.encode(&joined);
             encoded.push((stored.name, dtype, stored.shape, bytes));
         }
-        let invalid = |e: safetensors::SafeTensorError| Error::Weights { path: directory.into(), reason: e.to_string() };
+        let invalid = |e: safetensors::SafeTensorError| Error::Weights {
+            path: directory.into(),
+            reason: e.to_string(),
+        };
         let views = encoded
             .iter()
             .map(|(n, d, s, b)| Ok((n.as_str(), TensorView::new(*d, s.clone(), b).map_err(invalid)?)))

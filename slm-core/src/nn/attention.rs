@@ -34,7 +34,13 @@ pub(crate) struct Pass<'a> {
 impl Attention {
     /// # Shapes
     /// `[batch, new, hidden]` to the same.
-    pub(crate) fn forward(&self, x: Tensor<3>, layer: usize, pass: &Pass<'_>, cache: Option<&mut KvCache>) -> Tensor<3> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        layer: usize,
+        pass: &Pass<'_>,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
         let c = pass.config;
         let [batch, new, _] = x.dims();
         let heads = |y: Tensor<3>, n: usize| y.reshape([batch, new, n, c.head_dim]).swap_dims(1, 2);
@@ -72,7 +78,12 @@ fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&Tensor<4>>) ->
 }
 
 /// The additive mask of `new` tokens after `past` ones: causal, within the sliding window.
-pub(crate) fn causal_mask(past: usize, new: usize, window: Option<usize>, device: &Device) -> Option<Tensor<4>> {
+pub(crate) fn causal_mask(
+    past: usize,
+    new: usize,
+    window: Option<usize>,
+    device: &Device,
+) -> Option<Tensor<4>> {
     let all = past + new;
     if new == 1 && window.is_none_or(|w| all <= w) {
         return None;

@@ -40,7 +40,13 @@ pub struct Block {
 impl Block {
     /// # Shapes
     /// `[batch, new, hidden]` to the same.
-    pub(crate) fn forward(&self, x: Tensor<3>, layer: usize, pass: &Pass<'_>, cache: Option<&mut KvCache>) -> Tensor<3> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        layer: usize,
+        pass: &Pass<'_>,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
         let h = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), layer, pass, cache);
         h.clone() + self.mlp.forward(self.post_attention_layernorm.forward(h))
     }

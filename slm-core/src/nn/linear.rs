@@ -1,6 +1,7 @@
 //! The one linear layer: a weight slot and an optional adapter slot.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
+use slm_kernels::PackedTensor;
 
 /// A linear layer `y = x·Wᵀ + b`, plus the low-rank path of an adapter where there is one.
 ///
@@ -21,6 +22,41 @@ pub struct Linear {
 pub enum Weight {
     /// Full precision.
     Dense(Tensor<2>),
+    /// 4 or 8 bits per weight; never expanded on the `flex` device, and without a gradient of its own.
+    Packed(PackedTensor),
+}
+
+impl Weight {
+    /// `[out, in]`.
+    pub fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(w) => w.dims(),
+            Self::Packed(w) => [w.rows(), w.cols()],
+        }
+    }
+
+    /// The weight as a dense matrix `[out, in]`; a packed one is expanded onto `device`.
+    pub fn to_dense(&self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Dense(w) => w.clone(),
+            Self::Packed(w) => {
+                Tensor::from_data(TensorData::new(w.dequantize(), [w.rows(), w.cols()]), device)
+            }
+        }
+    }
+
+    /// # Shapes
+    /// `[.., in]` to `[.., out]`.
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Dense(w) => times_transposed(x, w),
+            Self::Packed(w) => match slm_kernels::ops::linear(x, w) {
+                Ok(y) => y,
+                // As burn's own product does on a misshapen operand; loading has checked every shape.
+                Err(e) => panic!("{e}"),
+            },
+        }
+    }
 }
 
 /// A low-rank update `ΔW = s·B·A` (LoRA, Hu et al. 2021) that is never materialised in training.
@@ -46,23 +82,14 @@ impl Adapter {
 }
 
 impl Linear {
+    /// A packed layer without bias or adapter.
+    pub fn packed(weight: PackedTensor) -> Self {
+        Self { weight: Weight::Packed(weight), bias: None, adapter: None }
+    }
+
     /// A dense layer without bias or adapter; `weight` is `[out, in]`.
     pub fn dense(weight: Tensor<2>) -> Self {
         Self { weight: Weight::Dense(weight), bias: None, adapter: None }
-    }
-
-    /// `[out, in]`.
-    pub fn dims(&self) -> [usize; 2] {
-        match &self.weight {
-            Weight::Dense(w) => w.dims(),
-        }
-    }
-
-    /// The base weight as a dense matrix `[out, in]` on the device of `like`.
-    pub fn dense_weight(&self) -> Tensor<2> {
-        match &self.weight {
-            Weight::Dense(w) => w.clone(),
-        }
     }
 
     /// Applies the layer.
@@ -71,9 +98,7 @@ impl Linear {
     /// `[.., in]` to `[.., out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let update = self.adapter.as_ref().map(|a| a.forward(x.clone()));
-        let mut y = match &self.weight {
-            Weight::Dense(w) => times_transposed(x, w),
-        };
+        let mut y = self.weight.forward(x);
         if let Some(bias) = &self.bias {
             y = y + bias.clone().unsqueeze();
         }

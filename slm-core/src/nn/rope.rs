@@ -24,7 +24,9 @@ impl Rotation {
                 for _half in 0..2 {
                     // transformers rounds frequency and angle to f32; so does this, to agree at large positions
                     values.extend(
-                        frequencies.iter().map(|w| (f(f64::from(position as f32 * *w as f32)) * factor) as f32),
+                        frequencies
+                            .iter()
+                            .map(|w| (f(f64::from(position as f32 * *w as f32)) * factor) as f32),
                     );
                 }
             }

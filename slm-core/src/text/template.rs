@@ -43,7 +43,12 @@ impl ChatTemplate {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_template_owned("chat", source.to_owned()).map_err(|e| template_error(&e))?;
-        Ok(Self { environment, source: source.into(), bos_token: bos_token.into(), eos_token: eos_token.into() })
+        Ok(Self {
+            environment,
+            source: source.into(),
+            bos_token: bos_token.into(),
+            eos_token: eos_token.into(),
+        })
     }
 
     /// Reads the template of a model directory: `chat_template.jinja`, or `chat_template` in
@@ -79,8 +84,8 @@ impl ChatTemplate {
         let variables = context! {
             messages => Value::from(Serde(messages)),
             add_generation_prompt => open,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
+            bos_token => self.bos_token.as_str(),
+            eos_token => self.eos_token.as_str(),
         };
         template.render(variables).map_err(|e| template_error(&e))
     }
@@ -124,7 +129,7 @@ fn template_of(value: &Json) -> Option<String> {
     }
 }
 
-fn special_token(value: &Json) -> String {
+pub(super) fn special_token(value: &Json) -> String {
     value.as_str().or_else(|| value["content"].as_str()).unwrap_or_default().to_owned()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::template::{read_json, special_token};
 use crate::{Error, Result};
 
 /// A Hugging Face tokenizer.
@@ -9,6 +10,8 @@ use crate::{Error, Result};
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     path: PathBuf,
+    /// Put before a text where the tokenizer itself does not do it.
+    bos: Option<u32>,
 }
 
 impl Tokenizer {
@@ -20,12 +23,45 @@ impl Tokenizer {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| Error::Tokenizer { path: path.into(), reason: e.to_string() })?;
-        Ok(Self { inner, path: path.into() })
+        Ok(Self { inner, path: path.into(), bos: None })
+    }
+
+    /// Parses the content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it is not a tokenizer.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let path = PathBuf::from("(memory)");
+        match json.parse() {
+            Ok(inner) => Ok(Self { inner, path, bos: None }),
+            Err(e) => Err(Error::Tokenizer { path, reason: format!("{e}") }),
+        }
+    }
+
+    /// Reads `tokenizer.json` of a model directory, and `add_bos_token` of its `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// When a file is unreadable, or the token to add is not one of the tokenizer's.
+    pub fn load_directory(directory: &Path) -> Result<Self> {
+        let mut tokenizer = Self::load(&directory.join("tokenizer.json"))?;
+        let path = directory.join("tokenizer_config.json");
+        if path.exists() {
+            let config = read_json(&path)?;
+            if config["add_bos_token"] == true {
+                let token = special_token(&config["bos_token"]);
+                let id = tokenizer.token_id(&token).ok_or_else(|| Error::Tokenizer {
+                    path,
+                    reason: format!("add_bos_token is set, but bos_token {token:?} is not a token"),
+                })?;
+                tokenizer.bos = Some(id);
+            }
+        }
+        Ok(tokenizer)
     }
 
     /// Wraps a tokenizer made in memory.
     pub fn from_inner(inner: tokenizers::Tokenizer) -> Self {
-        Self { inner, path: PathBuf::from("(memory)") }
+        Self { inner, path: PathBuf::from("(memory)"), bos: None }
     }
 
     /// The `tokenizers` crate's own type.
@@ -53,7 +89,11 @@ impl Tokenizer {
     /// When the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self.inner.encode(text, special).map_err(|e| self.error(e))?;
-        Ok(encoding.get_ids().to_vec())
+        let mut ids = encoding.get_ids().to_vec();
+        if let Some(bos) = self.bos.filter(|bos| special && ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
     }
 
     /// The text of `ids`, without special tokens.
@@ -69,15 +109,24 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Decodes token by token.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, ids: Vec::new(), start: 0, emitted: 0 }
+    /// Decodes token by token what follows `before`: with it, the first token keeps a space that it would
+    /// lose at the beginning of a text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn stream(&self, before: &[u32]) -> Result<TextStream<'_>> {
+        let ids = before[before.len().saturating_sub(CONTEXT)..].to_vec();
+        let emitted = self.decode(&ids)?.len();
+        Ok(TextStream { tokenizer: self, ids, start: 0, emitted })
     }
 
     fn error(&self, reason: impl ToString) -> Error {
         Error::Tokenizer { path: self.path.clone(), reason: reason.to_string() }
     }
 }
+
+/// Tokens decoded again with the next one, for their spacing.
+const CONTEXT: usize = 8;
 
 /// Decodes a growing sequence into text that is never cut inside a character.
 #[derive(Debug)]
@@ -122,7 +171,6 @@ impl TextStream<'_> {
     /// Keeps the window short, so that a long answer is not decoded anew for each token.
     fn slide(&mut self) -> Result<()> {
         const WINDOW: usize = 32;
-        const CONTEXT: usize = 8;
         if self.ids.len() - self.start > WINDOW {
             self.start = self.ids.len() - CONTEXT;
             self.emitted = self.tokenizer.decode(&self.ids[self.start..])?.len();

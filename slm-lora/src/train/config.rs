@@ -1,0 +1,141 @@
+//! [`TrainConfig`]: how a run goes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Which weights learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trainable {
+    /// The attached adapters; the base is frozen.
+    Adapters,
+    /// Every full-precision weight.
+    All,
+}
+
+/// How the learning rate falls after warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// On a straight line to zero.
+    Linear,
+    /// On half a cosine to zero (Loshchilov and Hutter 2017).
+    Cosine,
+}
+
+/// How a run goes. The default suits LoRA on a few hundred examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Which weights learn.
+    pub trainable: Trainable,
+    /// Optimizer steps; the data is repeated, shuffled anew each time, for as long as they last.
+    pub steps: usize,
+    /// Examples of one forward pass.
+    pub batch_size: usize,
+    /// Forward passes of one step; the gradient is that of all their tokens together.
+    pub gradient_accumulation: usize,
+    /// Longest example, in tokens; longer ones are left out and counted.
+    pub max_length: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Steps in which the learning rate rises from zero.
+    pub warmup_steps: usize,
+    /// What follows.
+    pub schedule: Schedule,
+    /// AdamW's decay of matrices; norms and biases have none (Loshchilov and Hutter 2019).
+    pub weight_decay: f32,
+    /// AdamW's decay of the mean gradient.
+    pub beta_1: f32,
+    /// AdamW's decay of the mean squared gradient.
+    pub beta_2: f32,
+    /// AdamW's guard against division by zero.
+    pub epsilon: f32,
+    /// Gradients with a longer global norm are scaled down to it; 0 is off.
+    pub max_gradient_norm: f32,
+    /// Order of the examples.
+    pub seed: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            trainable: Trainable::Adapters,
+            steps: 200,
+            batch_size: 8,
+            gradient_accumulation: 1,
+            max_length: 512,
+            learning_rate: 2e-3,
+            warmup_steps: 10,
+            schedule: Schedule::Cosine,
+            weight_decay: 0.0,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            max_gradient_norm: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Learning rate of a step, counted from 0.
+    pub fn learning_rate_at(&self, step: usize) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let length = self.steps.saturating_sub(self.warmup_steps).max(1);
+        let progress = ((step - self.warmup_steps) as f64 / length as f64).min(1.0);
+        self.learning_rate
+            * match self.schedule {
+                Schedule::Constant => 1.0,
+                Schedule::Linear => 1.0 - progress,
+                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let positive = [
+            ("batch_size", self.batch_size),
+            ("gradient_accumulation", self.gradient_accumulation),
+            ("steps", self.steps),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(Error::Config { field, reason: "must be positive".into() });
+            }
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
+            let reason = format!("{} is not a positive number", self.learning_rate);
+            return Err(Error::Config { field: "learning_rate", reason });
+        }
+        for (field, beta) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(Error::Config { field, reason: format!("{beta} is not within 0 and 1") });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_then_falls_to_zero() {
+        let config =
+            TrainConfig { steps: 110, warmup_steps: 10, learning_rate: 1.0, ..TrainConfig::default() };
+        assert!((config.learning_rate_at(0) - 0.1).abs() < 1e-12);
+        assert!((config.learning_rate_at(9) - 1.0).abs() < 1e-12);
+        assert!((config.learning_rate_at(60) - 0.5).abs() < 1e-12);
+        assert!(config.learning_rate_at(109) < 1e-3);
+        let linear = TrainConfig { schedule: Schedule::Linear, ..config.clone() };
+        assert!((linear.learning_rate_at(35) - 0.75).abs() < 1e-12);
+        let constant = TrainConfig { schedule: Schedule::Constant, ..config };
+        assert!((constant.learning_rate_at(1000) - 1.0).abs() < 1e-12);
+    }
+}

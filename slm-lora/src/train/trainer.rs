@@ -1,0 +1,193 @@
+//! The loop.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use serde::Serialize;
+use slm_core::text::TrainingText;
+use slm_core::{CausalLm, Error as CoreError};
+
+use super::batch::{Batches, Plan};
+use super::loss::loss;
+use super::parameters::{Updater, accumulate, require_gradients, visit};
+use super::{TrainConfig, Trainable};
+use crate::{Error, Result};
+use slm_core::model::Parameter;
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepLog {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Steps of the run.
+    pub steps: usize,
+    /// Passes over the data done.
+    pub epoch: f64,
+    /// Mean loss of the learned tokens before the update, in nats.
+    pub loss: f32,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping.
+    pub gradient_norm: f32,
+    /// Tokens read, without padding.
+    pub tokens: usize,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+/// Trains a [`CausalLm`] on tokenized conversations.
+///
+/// A step is a function of the data, the settings and the weights alone: the same run gives the same bits,
+/// and a run resumed from a checkpoint continues as if it had not been interrupted.
+#[derive(Debug)]
+pub struct Trainer {
+    pub(super) config: TrainConfig,
+    pub(super) model: CausalLm,
+    pub(super) batches: Batches,
+    pub(super) updater: Updater,
+    pub(super) step: usize,
+    plan: Plan,
+}
+
+impl Trainer {
+    /// A trainer of `model` on `texts`.
+    ///
+    /// # Errors
+    /// When a setting is out of range, no text can be learned from, or there is nothing to train.
+    pub fn new(model: CausalLm, texts: Vec<TrainingText>, config: TrainConfig) -> Result<Self> {
+        config.check()?;
+        let (batches, mut plan) = Batches::new(texts, &config)?;
+        if config.max_length > model.config.max_position_embeddings {
+            let reason = format!("{} is more than the model's context", config.max_length);
+            return Err(Error::Config { field: "max_length", reason });
+        }
+        let mut model = model.autodiff();
+        require_gradients(&mut model, config.trainable);
+        visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += count(&p));
+        if plan.trainable_parameters == 0 {
+            let reason = match config.trainable {
+                Trainable::Adapters => "the model has no adapter attached",
+                Trainable::All => "the model has no full-precision weight",
+            };
+            return Err(Error::Config { field: "trainable", reason: reason.into() });
+        }
+        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, plan })
+    }
+
+    /// What the run is about to do.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// Runs one step.
+    ///
+    /// # Errors
+    /// When the loss or a gradient is not a number; the weights are then those of the step before.
+    pub fn step(&mut self) -> Result<StepLog> {
+        let start = Instant::now();
+        let (batches, learned) = self.batches.step(self.step, &self.model.device());
+        let which = self.config.trainable;
+        let (mut gradients, mut total, mut tokens) = (Vec::new(), 0.0, 0);
+        for batch in &batches {
+            let loss = loss(&self.model, batch, learned)?;
+            total += scalar(loss.clone().inner())?;
+            let grads = loss.backward();
+            accumulate(&mut self.model, which, &grads, &mut gradients);
+            tokens += batch.tokens;
+        }
+        let norm = global_norm(&gradients)?;
+        if !(total.is_finite() && norm.is_finite()) {
+            let examples = self.batches.examples(self.step);
+            return Err(Error::Diverged { step: self.step + 1, loss: total, gradient_norm: norm, examples });
+        }
+        let limit = self.config.max_gradient_norm;
+        let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
+        let learning_rate = self.config.learning_rate_at(self.step);
+        self.updater.update(&mut self.model, which, gradients, (learning_rate, scale));
+        self.step += 1;
+        Ok(StepLog {
+            step: self.step,
+            steps: self.config.steps,
+            epoch: self.batches.epoch_at(self.step),
+            loss: total,
+            learning_rate,
+            gradient_norm: norm,
+            tokens,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Runs the steps that are left, telling `observe` of each; it may stop the run.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn run(
+        &mut self,
+        observe: &mut dyn FnMut(&Self, &StepLog) -> ControlFlow<()>,
+    ) -> Result<Vec<StepLog>> {
+        let mut logs = Vec::new();
+        while self.step < self.config.steps {
+            let log = self.step()?;
+            let next = observe(self, &log);
+            logs.push(log);
+            if next.is_break() {
+                break;
+            }
+        }
+        Ok(logs)
+    }
+
+    /// Mean loss of the learned tokens of other texts, in nats; nothing is trained.
+    ///
+    /// # Errors
+    /// When no text can be measured or the model fails.
+    pub fn evaluate(&self, texts: Vec<TrainingText>) -> Result<f32> {
+        let model = self.model();
+        let (mut batches, plan) = Batches::new(texts, &self.config)?;
+        let (mut sum, mut count) = (0.0, 0);
+        for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
+            for batch in batches.step(step, &model.device()).0 {
+                sum += scalar(loss(&model, &batch, 1)?)?;
+                count += batch.targets.len();
+            }
+        }
+        Ok(sum / count as f32)
+    }
+
+    /// The model as it is now, off the autodiff device.
+    pub fn model(&self) -> CausalLm {
+        self.model.clone().inner()
+    }
+
+    /// The trained model, off the autodiff device.
+    pub fn into_model(self) -> CausalLm {
+        self.model.inner()
+    }
+}
+
+fn count(parameter: &Parameter<'_>) -> usize {
+    match parameter {
+        Parameter::Vector(t) => t.dims().iter().product(),
+        Parameter::Matrix(t) => t.dims().iter().product(),
+    }
+}
+
+fn scalar(t: Tensor<1>) -> Result<f32> {
+    let values: Vec<f32> = t.try_into_vec_as().map_err(|e| CoreError::Device { reason: format!("{e:?}") })?;
+    Ok(values.first().copied().unwrap_or(f32::NAN))
+}
+
+/// Length of all gradients as one vector.
+fn global_norm(gradients: &[Tensor<1>]) -> Result<f32> {
+    let squares: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powi_scalar(2).sum()).collect();
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    Ok(scalar(Tensor::cat(squares, 0).sum())?.sqrt())
+}

@@ -1,0 +1,79 @@
+//! Whole models: close to the original, equal to their own expansion, and the same after a save and a load.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use slm_core::{CausalLm, KvCache};
+use slm_quant::{Bits, Error, QuantConfig, Result, dequantize_model, load_model, quantize_model, save_model};
+
+fn golden(family: &str) -> CausalLm {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens").join(family);
+    CausalLm::load(&path, &Device::flex()).expect("the golden is in the repository")
+}
+
+fn logits(model: &CausalLm) -> Vec<f32> {
+    let ids =
+        Tensor::<2, Int>::from_data(TensorData::from([[1, 5, 9, 40, 7, 300, 2, 77, 31]]), &Device::flex());
+    model.forward(ids, &mut KvCache::new()).expect("fits").try_into_vec_as().expect("readable")
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let error: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
+    (error / b.iter().map(|b| b * b).sum::<f32>()).sqrt()
+}
+
+#[test]
+fn eight_bits_are_closer_than_four_and_packed_equals_expanded() -> Result<()> {
+    for family in ["llama", "mistral", "qwen3", "phi3"] {
+        let original = logits(&golden(family));
+        let mut last = 0.0;
+        for (bits, bound) in [(Bits::Int8, 0.05), (Bits::Int4, 0.5)] {
+            let mut model = golden(family);
+            let report =
+                quantize_model(&mut model, &QuantConfig { bits, group_size: 32, ..QuantConfig::default() })?;
+            assert_eq!(report.layers.len(), 7 * model.config.num_hidden_layers, "{family}");
+            let packed = logits(&model);
+            let error = distance(&packed, &original);
+            println!("{family} {bits:?}: {error}");
+            assert!(error > last && error < bound, "{family} {bits:?}: {error}");
+            last = error;
+
+            dequantize_model(&mut model);
+            assert!(distance(&packed, &logits(&model)) < 1e-5, "{family} {bits:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn saved_models_come_back_packed() -> Result<()> {
+    for family in ["qwen3", "phi3"] {
+        let mut model = golden(family);
+        quantize_model(&mut model, &QuantConfig { group_size: 64, ..QuantConfig::default() })?;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        save_model(&model, folder.path())?;
+        let again = load_model(folder.path(), &Device::flex())?;
+        // Embeddings and norms were rounded to f16.
+        assert!(distance(&logits(&again), &logits(&model)) < 2e-3, "{family}");
+        let stored = std::fs::metadata(folder.path().join("model.safetensors")).expect("written").len();
+        let dense = model.config.num_parameters() as u64 * 4;
+        assert!(stored * 3 < dense, "{family}: {stored} of {dense} bytes");
+
+        // Saving what was loaded changes nothing.
+        save_model(&again, folder.path())?;
+        assert_eq!(logits(&load_model(folder.path(), &Device::flex())?), logits(&again));
+
+        let error = CausalLm::load(folder.path(), &Device::flex()).expect_err("packed");
+        assert!(error.to_string().contains("quantization_config"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_packed_or_loaded_is_named() {
+    let config = QuantConfig { group_size: 128, skip: vec!["*".into()], ..QuantConfig::default() };
+    assert!(matches!(quantize_model(&mut golden("qwen3"), &config), Err(Error::NothingToPack { .. })));
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/qwen3");
+    let error = load_model(&plain, &Device::flex()).expect_err("never quantized");
+    assert!(error.to_string().contains("quantization_config"), "{error}");
+}

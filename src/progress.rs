@@ -1,0 +1,31 @@
+//! Progress bars of long work, with an estimate of the time left; silent where standard error is no terminal.
+
+use std::ops::ControlFlow;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use slm_lora::{StepLog, Trainer};
+
+/// A bar of `length` units of work called `what`.
+pub fn bar(what: &str, length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_message(what.to_owned());
+    // The template is a constant of this function: the plain bar stands in if it were ever wrong.
+    let style = ProgressStyle::with_template("{msg:<26} {bar:32} {pos:>6}/{len:<6} {eta_precise} left {prefix}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// Runs a trainer to its end behind a bar that shows the loss and tokens per second.
+///
+/// # Errors
+/// As [`Trainer::run`].
+pub fn train(what: &str, trainer: &mut Trainer) -> slm_lora::Result<Vec<StepLog>> {
+    let bar = bar(what, trainer.plan().steps);
+    bar.set_position(trainer.steps_done() as u64);
+    let logs = trainer.run(&mut |_, log| {
+        bar.set_position(log.step as u64);
+        bar.set_prefix(format!("loss {:.3}, {:.0} tokens/s", log.loss, log.tokens as f64 / log.seconds));
+        ControlFlow::Continue(())
+    });
+    bar.finish();
+    logs
+}
