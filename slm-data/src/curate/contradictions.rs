@@ -1,0 +1,152 @@
+//! Rows that answer the same question differently.
+//!
+//! Every source has one vote for a question, and splits it over its answers by its number of rows: a broken
+//! source that repeats one wrong answer a hundred times does not outvote a good one. Rows of one file or
+//! generator are one source (`train.jsonl:7` belongs to `train.jsonl`). Where all rows come from one source,
+//! this is the majority of its rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::config::{ContradictionConfig, ContradictionScope};
+use super::duplicates::row_key;
+use super::quality::is_json;
+use super::reason::{DropReason, Verdict};
+use crate::Example;
+use crate::text::{share, shorten};
+
+/// Words of a label, at most.
+const LABEL: usize = 3;
+/// Rounding of sums of shares.
+const EPSILON: f64 = 1e-9;
+
+/// A verdict per row: all rows of a contradiction, but for those that give the answer of a clear majority.
+pub(super) fn contradictions(rows: &[&Example], config: &ContradictionConfig) -> Vec<Option<Verdict>> {
+    let mut answers = Vec::with_capacity(rows.len());
+    let mut questions: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let (question, answer) = row_key(row);
+        answers.push(answer);
+        questions.entry(question).or_default().push(at);
+    }
+    let mut verdicts = vec![None; rows.len()];
+    for members in questions.into_values() {
+        let disagree = members.iter().any(|&at| answers[at] != answers[members[0]]);
+        let closed = || members.iter().any(|&at| is_closed(&answers[at]));
+        if disagree && (config.answers == ContradictionScope::All || closed()) {
+            settle(&members, rows, &answers, config, &mut verdicts);
+        }
+    }
+    verdicts
+}
+
+/// Whether an answer leaves nothing to the wording: JSON, or a label.
+fn is_closed(normal: &str) -> bool {
+    let label = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '%');
+    (normal.split(' ').count() <= LABEL && normal.chars().all(label)) || is_json(normal)
+}
+
+fn settle(
+    members: &[usize],
+    rows: &[&Example],
+    answers: &[String],
+    config: &ContradictionConfig,
+    verdicts: &mut [Option<Verdict>],
+) {
+    let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
+    for &at in members {
+        *by_source.entry(origin(&rows[at].source)).or_default() += 1;
+    }
+    let mut votes: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
+    for &at in members {
+        let rows_of_source = by_source.get(origin(&rows[at].source)).copied().unwrap_or(1);
+        let (weight, count) = votes.entry(&answers[at]).or_default();
+        *weight += share(1, rows_of_source);
+        *count += 1;
+    }
+    let total: f64 = votes.values().map(|(weight, _)| weight).sum();
+    let winner = votes.iter().find(|(_, (weight, count))| {
+        weight / total + EPSILON >= config.majority && *count >= config.min_rows && weight / total > 0.5
+    });
+    let detail = match winner {
+        Some((answer, (weight, _))) => {
+            let percent = 100.0 * weight / total;
+            format!("{percent:.0} % of the votes are for \"{}\"", shorten(answer, 60))
+        }
+        None => format!("{} answers in {} rows, no clear majority", votes.len(), members.len()),
+    };
+    for &at in members.iter().filter(|&&at| winner.is_none_or(|(answer, _)| *answer != answers[at])) {
+        verdicts[at] = Some(Verdict::new(DropReason::Contradiction, detail.as_str()));
+    }
+}
+
+/// The file or generator of a row: its source without the number of the line.
+pub(super) fn origin(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((origin, line)) if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) => origin,
+        _ => source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the rows (answer, source) to one question stay.
+    fn stay(rows: &[(&str, &str)]) -> Vec<bool> {
+        let rows: Vec<Example> =
+            rows.iter().map(|(answer, source)| Example::pair("q", *answer, *source)).collect();
+        let verdicts = contradictions(&rows.iter().collect::<Vec<_>>(), &ContradictionConfig::default());
+        verdicts.iter().map(Option::is_none).collect()
+    }
+
+    #[test]
+    fn a_clear_majority_stays() {
+        assert_eq!(stay(&[("a", "x"), ("b", "y"), ("A ", "z")]), [true, false, true]);
+        assert_eq!(stay(&[("a", "f:1"), ("b", "f:2"), ("a", "f:3")]), [true, false, true]);
+    }
+
+    #[test]
+    fn without_one_all_are_dropped() {
+        assert_eq!(stay(&[("a", "x"), ("b", "y")]), [false, false]);
+        assert_eq!(stay(&[("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]), [false; 4]);
+    }
+
+    #[test]
+    fn a_source_that_repeats_itself_does_not_outvote() {
+        let mut rows = vec![("bad", "broken:1"); 9];
+        rows.extend([("good", "x"), ("good", "y")]);
+        let mut expected = vec![false; 9];
+        expected.extend([true, true]);
+        assert_eq!(stay(&rows), expected);
+        assert_eq!(
+            stay(&[("bad", "broken"), ("bad", "broken"), ("bad", "broken"), ("good", "x")]),
+            [false; 4]
+        );
+    }
+
+    #[test]
+    fn agreement_is_no_contradiction() {
+        assert_eq!(stay(&[("a", "x"), ("A", "x"), ("a", "y")]), [true; 3]);
+    }
+
+    #[test]
+    fn texts_that_differ_are_no_contradiction_unless_asked() {
+        let rows = [
+            Example::pair("q", "It is full because of old logs.", "x"),
+            Example::pair("q", "Old logs have filled it up.", "y"),
+        ];
+        let rows: Vec<&Example> = rows.iter().collect();
+        let mut config = ContradictionConfig::default();
+        assert!(contradictions(&rows, &config).iter().all(Option::is_none));
+        config.answers = ContradictionScope::All;
+        assert!(contradictions(&rows, &config).iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn origins() {
+        assert_eq!(
+            (origin("a.jsonl:12"), origin("gen:triage"), origin(":"), origin("a")),
+            ("a.jsonl", "gen:triage", ":", "a")
+        );
+    }
+}
