@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use slm_core::{CausalLm, ChatTemplate, Error, LocalModel, ModelConfig, Result, Tokenizer};
 use slm_core::model::TensorFile;
+use slm_core::{CausalLm, ChatTemplate, Error, LocalModel, ModelConfig, Result, Tokenizer};
 
 pub mod recipe;
 
@@ -21,7 +21,10 @@ pub fn embedded(device: &Device) -> Result<LocalModel> {
         serde_json::from_str(text).map_err(|source| Error::Json { path: origin.join(name), source })
     };
     let config = ModelConfig::from_value(json(include_str!("../assets/base/config.json"), "config.json")?)?;
-    let weights = TensorFile::embedded("(embedded)/model.safetensors", include_bytes!("../assets/base/model.safetensors"))?;
+    let weights = TensorFile::embedded(
+        "(embedded)/model.safetensors",
+        include_bytes!("../assets/base/model.safetensors"),
+    )?;
     let tokenizer = Tokenizer::from_json(include_str!("../assets/base/tokenizer.json"))?;
     let template = include_str!("../assets/base/chat_template.jinja");
     Ok(LocalModel {

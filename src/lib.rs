@@ -1,9 +1,12 @@
 //! Domain experts out of small language models.
 
 pub mod base;
+mod error;
+pub mod expert;
 pub mod progress;
 pub mod sandbox;
 
+pub use error::{Error, Result};
 pub use slm_core as core;
 pub use slm_data as data;
 pub use slm_eval as eval;

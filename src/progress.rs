@@ -9,7 +9,8 @@ use slm_lora::{StepLog, Trainer};
 pub fn bar(what: &str, length: usize) -> ProgressBar {
     let bar = ProgressBar::new(length as u64).with_message(what.to_owned());
     // The template is a constant of this function: the plain bar stands in if it were ever wrong.
-    let style = ProgressStyle::with_template("{msg:<26} {bar:32} {pos:>6}/{len:<6} {eta_precise} left {prefix}");
+    let style =
+        ProgressStyle::with_template("{msg:<26} {bar:32} {pos:>6}/{len:<6} {eta_precise} left {prefix}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

@@ -4,12 +4,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde_json::json;
 
 use super::sampler::log_probability;
 use super::stop::StopBuffer;
 use super::{GenerationConfig, Sampler};
 use crate::chat::{ChatRequest, ChatResponse, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
+use crate::model::{FloatType, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
 use crate::{CausalLm, Error, Result};
@@ -49,7 +51,14 @@ impl LocalModel {
     /// # Errors
     /// When a file is missing, corrupt or does not fit the others.
     pub fn load(directory: &Path, device: &Device) -> Result<Self> {
-        let model = CausalLm::load(directory, device)?;
+        Self::with_model(directory, CausalLm::load(directory, device)?)
+    }
+
+    /// Reads all of a directory but the weights, which come as `model`: from a quantized checkpoint, say.
+    ///
+    /// # Errors
+    /// When a file is missing, corrupt or does not fit the others.
+    pub fn with_model(directory: &Path, model: CausalLm) -> Result<Self> {
         let tokenizer = Tokenizer::load_directory(directory)?;
         if tokenizer.vocab_size() > model.config.vocab_size {
             let reason = format!(
@@ -64,6 +73,40 @@ impl LocalModel {
         let eos = named.unwrap_or_else(|| model.config.eos_token_ids.clone());
         let name = directory.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
         Ok(Self { name, model, tokenizer, template: ChatTemplate::load(directory)?, eos })
+    }
+
+    /// Writes a directory that [`LocalModel::load`] and `transformers` read. Adapters are not part of it: merge
+    /// them first.
+    ///
+    /// # Errors
+    /// When a weight is packed, a tensor cannot be read back, or a file cannot be written.
+    pub fn save(&self, directory: &Path, float: FloatType) -> Result<()> {
+        self.model.save(directory, float)?;
+        self.save_text(directory)
+    }
+
+    /// Writes all of the directory but the weights and `config.json`: tokenizer, template, end of sequence.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save_text(&self, directory: &Path) -> Result<()> {
+        self.tokenizer.save(&directory.join("tokenizer.json"))?;
+        let mut config = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
+        if let Some(template) = &self.template {
+            write_atomically(&directory.join("chat_template.jinja"), template.source().as_bytes())?;
+            for (field, token) in [("bos_token", template.bos_token()), ("eos_token", template.eos_token())] {
+                if !token.is_empty() {
+                    config[field] = token.into();
+                }
+            }
+        }
+        if let Some(token) = self.tokenizer.added_bos() {
+            config["add_bos_token"] = true.into();
+            config["bos_token"] = token.into();
+        }
+        write_atomically(&directory.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())?;
+        let generation = json!({"eos_token_id": self.eos});
+        write_atomically(&directory.join("generation_config.json"), format!("{generation:#}\n").as_bytes())
     }
 
     /// The prompt of a request as token ids. Without a chat template, the turns' contents are one text to

@@ -11,6 +11,11 @@ use super::Tokenizer;
 use crate::chat::{Message, Role};
 use crate::{Error, Result};
 
+const PLAIN: &str = "\
+{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\
+{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}\
+{% if add_generation_prompt %}assistant: {% endif %}";
+
 /// A compiled chat template with the special tokens it may name.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
@@ -51,14 +56,23 @@ impl ChatTemplate {
         })
     }
 
+    /// A template of plain words for the model of a directory that was never taught one: `user: ..`,
+    /// `assistant: ..`, each turn on its own line, and the end of sequence after what the assistant says.
+    ///
+    /// # Errors
+    /// When `tokenizer_config.json` is unreadable.
+    pub fn plain(directory: &Path) -> Result<Self> {
+        let config = tokenizer_config(directory)?;
+        Self::new(PLAIN, &special_token(&config["bos_token"]), &special_token(&config["eos_token"]))
+    }
+
     /// Reads the template of a model directory: `chat_template.jinja`, or `chat_template` in
     /// `tokenizer_config.json`. `None` where the model has none.
     ///
     /// # Errors
     /// When a file is unreadable or the template does not parse.
     pub fn load(directory: &Path) -> Result<Option<Self>> {
-        let path = directory.join("tokenizer_config.json");
-        let config = if path.exists() { read_json(&path)? } else { Json::Null };
+        let config = tokenizer_config(directory)?;
         let separate = directory.join("chat_template.jinja");
         let source = if separate.exists() {
             Some(std::fs::read_to_string(&separate).map_err(|e| Error::io(&separate, e))?)
@@ -68,6 +82,16 @@ impl ChatTemplate {
         let Some(source) = source else { return Ok(None) };
         let token = |name: &str| special_token(&config[name]);
         Self::new(&source, &token("bos_token"), &token("eos_token")).map(Some)
+    }
+
+    /// The token that may begin a text; empty where there is none.
+    pub fn bos_token(&self) -> &str {
+        &self.bos_token
+    }
+
+    /// The token that ends a text or a turn; empty where there is none.
+    pub fn eos_token(&self) -> &str {
+        &self.eos_token
     }
 
     /// The Jinja source.
@@ -115,6 +139,12 @@ impl ChatTemplate {
         }
         Ok(text)
     }
+}
+
+/// `tokenizer_config.json`, or null where there is none.
+fn tokenizer_config(directory: &Path) -> Result<Json> {
+    let path = directory.join("tokenizer_config.json");
+    if path.exists() { read_json(&path) } else { Ok(Json::Null) }
 }
 
 fn template_of(value: &Json) -> Option<String> {

@@ -109,6 +109,11 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The token that is put before a text because `tokenizer_config.json` says so.
+    pub(crate) fn added_bos(&self) -> Option<String> {
+        self.inner.id_to_token(self.bos?)
+    }
+
     /// Decodes token by token what follows `before`: with it, the first token keeps a space that it would
     /// lose at the beginning of a text.
     ///

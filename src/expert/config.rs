@@ -1,0 +1,70 @@
+//! [`ExpertConfig`]: the settings of the whole road.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use slm_eval::CostModel;
+use slm_lora::{LoraConfig, TrainConfig};
+use slm_quant::QuantConfig;
+
+/// The settings of the whole road. The default takes the embedded base and the generated log domain down it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpertConfig {
+    /// A Hugging Face directory; the embedded base where there is none.
+    pub model: Option<PathBuf>,
+    /// Question and answer pairs as JSON lines; the generated log domain where there are none.
+    pub data: Option<PathBuf>,
+    /// A folder of documents to retrieve from; with generated data, generated runbooks.
+    pub documents: Option<PathBuf>,
+    /// Where models, adapter, index, detectors and report go.
+    pub out: PathBuf,
+    /// Share of general examples in the training data, against forgetting.
+    pub replay: f64,
+    /// The adapter.
+    pub lora: LoraConfig,
+    /// Training.
+    pub train: TrainConfig,
+    /// Quantization of the merged model.
+    pub quant: QuantConfig,
+    /// Off-domain questions that may pass for the domain's, as a share.
+    pub max_false_accept: f64,
+    /// Questions of the domain test at most.
+    pub test_questions: usize,
+    /// Questions of the general suite.
+    pub suite_questions: usize,
+    /// Most tokens of an answer.
+    pub max_new_tokens: usize,
+    /// Prices for the cost per query.
+    pub cost: CostModel,
+    /// Decides everything that is random.
+    pub seed: u64,
+}
+
+impl Default for ExpertConfig {
+    fn default() -> Self {
+        Self {
+            model: None,
+            data: None,
+            documents: None,
+            out: PathBuf::from("out/expert"),
+            replay: 0.3,
+            lora: LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::default() },
+            train: TrainConfig {
+                steps: 300,
+                batch_size: 16,
+                learning_rate: 4e-3,
+                warmup_steps: 20,
+                ..TrainConfig::default()
+            },
+            quant: QuantConfig::default(),
+            max_false_accept: 0.05,
+            test_questions: 200,
+            suite_questions: 210,
+            max_new_tokens: 96,
+            // A small virtual machine with two cores.
+            cost: CostModel { per_hour: 0.08, ..CostModel::default() },
+            seed: 7,
+        }
+    }
+}

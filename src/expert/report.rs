@@ -1,0 +1,127 @@
+//! The page to look at.
+
+use slm_data::CurationReport;
+use slm_eval::report::{
+    Bar, BarChart, Cell, Histogram, KeyFigure, LineChart, Report, RocCurve, Section, Table,
+};
+use slm_eval::{Evaluation, Forgetting};
+use slm_lora::StepLog;
+
+use super::Outcome;
+use super::artifact::Files;
+use super::stages::column;
+use crate::Result;
+
+/// Writes `report.html`, and `report.json` with the same content.
+pub(super) fn write(outcome: &Outcome, files: &Files) -> Result<()> {
+    let report = report(outcome)?;
+    report.write_html(&files.report("html"))?;
+    report.write_json(&files.report("json"))?;
+    Ok(())
+}
+
+fn report(outcome: &Outcome) -> Result<Report> {
+    let c = &outcome.curation;
+    let subtitle = format!(
+        "{} raw pairs, {} kept, {} trained on with replay; {} off-domain questions; {:.0} s in all",
+        c.input,
+        c.kept,
+        outcome.trained_on,
+        outcome.guard.off_domain.len(),
+        outcome.seconds
+    );
+    let mut report = Report::new("A domain expert and how it was made", subtitle)
+        .with(overview(outcome))
+        .with(curation(c, outcome.bad_lines))
+        .with(training(outcome))
+        .with(quantization(outcome))
+        .with(guard(outcome)?);
+    if let (Some(base), Some(tuned)) = (column(&outcome.columns, "base"), column(&outcome.columns, "+ LoRA"))
+    {
+        report = report.with(Forgetting::compare(&base.general, &tuned.general)?.section());
+    }
+    if let Some(last) = outcome.columns.last() {
+        report = report.with(last.domain.section()?);
+    }
+    Ok(report)
+}
+
+fn overview(outcome: &Outcome) -> Section {
+    let names = || outcome.columns.iter().map(|c| c.name.as_str());
+    let bar = |e: &Evaluation| Bar { value: 100.0 * e.summary.score, interval: None };
+    let chart = BarChart::new("What each stage gives", "Exact match in %", names())
+        .series("domain", outcome.columns.iter().map(|c| bar(&c.domain)))
+        .series("general", outcome.columns.iter().map(|c| bar(&c.general)));
+    let header = std::iter::once("").chain(names());
+    let table = outcome.rows().into_iter().fold(Table::new("By model", header), |table, (name, values)| {
+        table.row(std::iter::once(Cell::from(name)).chain(values.into_iter().map(Cell::from)))
+    });
+    let figures: Vec<KeyFigure> =
+        outcome.figures().into_iter().map(|(label, value)| KeyFigure::new(label, value, "")).collect();
+    Section::new("The road at a glance").with(figures).with(chart).with(table)
+}
+
+fn curation(report: &CurationReport, bad_lines: usize) -> Section {
+    let header = ["Step", "Reason", "Dropped", "For example", "What gave it away"];
+    let mut table = Table::new("Why rows were dropped", header);
+    for step in &report.steps {
+        for reason in &step.reasons {
+            let sample = reason.samples.first();
+            table = table.row([
+                Cell::from(step.step.to_string()),
+                reason.reason.to_string().into(),
+                reason.count.into(),
+                sample.map_or(String::new(), |s| format!("{} → {}", s.question, s.answer)).into(),
+                sample.map_or(String::new(), |s| s.detail.clone()).into(),
+            ]);
+        }
+    }
+    let redactions: Vec<String> =
+        report.redactions.iter().map(|(kind, n)| format!("{}: {n}", kind.label())).collect();
+    Section::new("Curation")
+        .text(format!(
+            "{} rows came in and {} stayed; {bad_lines} lines could not be read. Personal data was replaced in {} \
+             rows ({}).",
+            report.input,
+            report.kept,
+            report.redacted_rows,
+            if redactions.is_empty() { "none".to_owned() } else { redactions.join(", ") }
+        ))
+        .with(table)
+}
+
+fn training(outcome: &Outcome) -> Section {
+    let points =
+        |logs: &[StepLog]| logs.iter().map(|l| (l.step as f64, f64::from(l.loss))).collect::<Vec<_>>();
+    let loss = LineChart::new("Training loss", "step", "nats per answer token")
+        .series("curated data", points(&outcome.loss))
+        .series("raw data", points(&outcome.raw_loss));
+    let tokens: usize = outcome.loss.iter().map(|l| l.tokens).sum();
+    let seconds: f64 = outcome.loss.iter().map(|l| l.seconds).sum();
+    Section::new("Training")
+        .text(format!("{tokens} tokens in {seconds:.0} s: {:.0} tokens per second.", tokens as f64 / seconds))
+        .with(loss)
+}
+
+fn quantization(outcome: &Outcome) -> Section {
+    let layers = &outcome.quantized.layers;
+    let chart = BarChart::new("Signal to noise of each packed layer", "dB", layers.keys().cloned())
+        .series("signal to noise", layers.values().map(|s| s.snr_db));
+    let bits = layers.values().map(|s| s.bits_per_weight).fold(0.0, f64::max);
+    Section::new("Quantization")
+        .text(format!("{} layers packed at {bits:.2} bits per weight, scales included.", layers.len()))
+        .with(chart)
+}
+
+fn guard(outcome: &Outcome) -> Result<Section> {
+    let g = &outcome.guard;
+    let roc = RocCurve::new("Domain and document questions against off-domain ones").series(
+        "both detectors",
+        &g.in_domain,
+        &g.off_domain,
+    )?;
+    Ok(Section::new("What the expert refuses")
+        .with(roc)
+        .with(Histogram::of("In-domain questions", "margin above the nearest threshold", &g.in_domain, 20))
+        .with(Histogram::of("Off-domain questions", "margin above the nearest threshold", &g.off_domain, 20)))
+}
