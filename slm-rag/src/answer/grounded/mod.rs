@@ -1,0 +1,160 @@
+//! [`GroundedModel`]: a model that answers from passages, and is checked against them.
+
+mod check;
+mod config;
+mod marks;
+mod prompt;
+mod support;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+pub use check::CheckedSentence;
+pub use config::{GroundedConfig, Unmarked, Unsupported};
+use prompt::Passage;
+use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
+
+use super::extractive::emit;
+use crate::Result;
+use crate::index::Bm25Index;
+
+/// Puts passages before a model and lets through what they support.
+///
+/// Each sentence of the answer is checked against the passages that it marks, `[1]`. The check is of words and
+/// numbers: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
+/// exist are dropped; those that stay are numbered anew, so that `[k]` is the `k`-th citation of the response. The
+/// answer streams sentence by sentence once it is complete and checked.
+#[derive(Debug, Clone)]
+pub struct GroundedModel<M> {
+    index: Arc<Bm25Index>,
+    model: M,
+    config: GroundedConfig,
+}
+
+/// An answer and how it fared.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GroundedAnswer {
+    /// What the caller gets. Usage and log-probabilities are those of the inner model.
+    pub response: ChatResponse,
+    /// The passages of the prompt, in order.
+    pub passages: Vec<Citation>,
+    /// Every sentence that the inner model wrote, those that were removed too.
+    pub sentences: Vec<CheckedSentence>,
+    /// Marks for passages that do not exist.
+    pub dropped_marks: usize,
+}
+
+type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
+
+impl<M: LanguageModel> GroundedModel<M> {
+    /// A model over an index, which may be shared.
+    ///
+    /// # Errors
+    /// When the configuration is out of range.
+    pub fn new(index: impl Into<Arc<Bm25Index>>, model: M, config: GroundedConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self { index: index.into(), model, config })
+    }
+
+    /// Answers as [`LanguageModel::stream`], and tells which sentence rests on what.
+    ///
+    /// # Errors
+    /// When the inner model fails, or no sentence of the best passage fits in
+    /// [`max_passage_words`](GroundedConfig::max_passage_words).
+    pub fn answer(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<GroundedAnswer> {
+        let passages = self.passages(request.last_user())?;
+        let mut answer = GroundedAnswer {
+            response: ChatResponse::abstained(&self.config.name, ""),
+            passages: passages.iter().map(|passage| passage.citation.clone()).collect(),
+            sentences: Vec::new(),
+            dropped_marks: 0,
+        };
+        if passages.is_empty() {
+            self.abstain(&mut answer.response, on_text);
+            return Ok(answer);
+        }
+        answer.response = self.model.chat(&prompt::prompt(request, &passages, &self.config.instructions))?;
+        let unmarked = marks::unmark(&answer.response.text, passages.len());
+        answer.dropped_marks = unmarked.dropped;
+        answer.sentences = check::check(&self.index, &unmarked, &passages, &self.config);
+        answer.response.text.clear();
+        answer.response.citations.clear();
+        let all_supported = answer.sentences.iter().all(|sentence| sentence.supported);
+        let stands = match self.config.unsupported {
+            Unsupported::Abstain => all_supported && !answer.sentences.is_empty(),
+            Unsupported::Remove => answer.sentences.iter().any(|sentence| sentence.supported),
+            Unsupported::Flag => !answer.sentences.is_empty(),
+        };
+        if stands && answer.response.finish_reason != FinishReason::Abstained {
+            self.deliver(&mut answer, on_text);
+        } else {
+            self.abstain(&mut answer.response, on_text);
+        }
+        Ok(answer)
+    }
+
+    fn passages(&self, question: &str) -> slm_core::Result<Vec<Passage>> {
+        let hits = self.index.search_question(question, self.config.top_chunks);
+        let passages = prompt::passages(&self.index, &hits, self.config.max_passage_words);
+        if passages.is_empty() && !hits.is_empty() {
+            let reason = format!(
+                "no sentence of the best passage fits in `max_passage_words` = {}\nhint: raise it, or index smaller chunks",
+                self.config.max_passage_words
+            );
+            return Err(slm_core::Error::model(&self.config.name, reason));
+        }
+        Ok(passages)
+    }
+
+    fn abstain(&self, response: &mut ChatResponse, on_text: OnText<'_>) {
+        response.finish_reason = FinishReason::Abstained;
+        // The only piece: whether the caller wants more does not matter.
+        let _ = emit(response, &self.config.abstain_text, on_text);
+    }
+
+    fn deliver(&self, answer: &mut GroundedAnswer, on_text: OnText<'_>) {
+        let GroundedAnswer { response, passages, sentences, .. } = answer;
+        let mut numbers: Vec<usize> = Vec::new();
+        for sentence in sentences.iter() {
+            let said = match (sentence.supported, self.config.unsupported) {
+                (true, _) => with_marks(&sentence.text, &sentence.passages, &mut numbers),
+                (false, Unsupported::Flag) => format!("{} {}", sentence.text, self.config.flag_text),
+                (false, Unsupported::Remove | Unsupported::Abstain) => continue,
+            };
+            let before =
+                if response.text.is_empty() { sentence.before.trim_start() } else { &sentence.before };
+            response.citations =
+                numbers.iter().filter_map(|&passage| passages.get(passage).cloned()).collect();
+            if emit(response, &format!("{before}{said}"), on_text).is_break() {
+                break;
+            }
+        }
+    }
+}
+
+/// The sentence with its marks before the punctuation at its end. `numbers` are the passages cited so far.
+fn with_marks(sentence: &str, passages: &[usize], numbers: &mut Vec<usize>) -> String {
+    let words = sentence.trim_end_matches(['.', '!', '?', '。', '！', '？']);
+    let end = sentence.get(words.len()..).unwrap_or("");
+    let gap = if words.ends_with(['`', '~']) { '\n' } else { ' ' };
+    let mut out = format!("{words}{gap}");
+    for passage in passages {
+        let number = numbers.iter().position(|known| known == passage).unwrap_or_else(|| {
+            numbers.push(*passage);
+            numbers.len() - 1
+        });
+        out.push_str(&format!("[{}]", number + 1));
+    }
+    out + end
+}
+
+impl<M: LanguageModel> LanguageModel for GroundedModel<M> {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.answer(request, on_text).map(|answer| answer.response)
+    }
+}

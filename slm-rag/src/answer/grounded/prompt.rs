@@ -1,0 +1,56 @@
+//! Passages and question as a prompt.
+
+use slm_core::{ChatRequest, Citation, Message, Role};
+
+use crate::index::{Bm25Index, Hit};
+use crate::text::word_count;
+
+/// A passage as the model sees it.
+#[derive(Debug)]
+pub(super) struct Passage {
+    pub(super) citation: Citation,
+    /// Source and headings: `disk.md > Disk full > Steps`.
+    pub(super) title: String,
+}
+
+/// The passages of the hits, best first, with at most `max_words` words; the last one may be cut.
+pub(super) fn passages(index: &Bm25Index, hits: &[Hit<'_>], max_words: usize) -> Vec<Passage> {
+    let mut room = max_words;
+    let mut out = Vec::new();
+    for hit in hits {
+        let Some(citation) = index.excerpt(hit, room) else {
+            break;
+        };
+        room = room.saturating_sub(word_count(&citation.text));
+        let above = hit.chunk.heading.iter().take(hit.chunk.inherited).map(String::as_str);
+        let title: Vec<&str> = std::iter::once(hit.chunk.source.as_str()).chain(above).collect();
+        out.push(Passage { title: title.join(" > "), citation });
+    }
+    out
+}
+
+/// The request for the inner model: instructions first, the passages before the last question.
+pub(super) fn prompt(request: &ChatRequest, passages: &[Passage], instructions: &str) -> ChatRequest {
+    let question = request.messages.iter().rposition(|message| message.role == Role::User);
+    let mut messages = vec![Message::system(instructions)];
+    for (n, message) in request.messages.iter().enumerate() {
+        match (messages.first_mut(), message.role) {
+            // Many chat templates take one system turn only.
+            (Some(first), Role::System) => {
+                first.content = format!("{}\n\n{}", first.content, message.content);
+            }
+            _ if Some(n) == question => {
+                messages.push(Message::user(with_passages(passages, &message.content)));
+            }
+            _ => messages.push(message.clone()),
+        }
+    }
+    ChatRequest { messages, generation: request.generation.clone() }
+}
+
+fn with_passages(passages: &[Passage], question: &str) -> String {
+    let numbered = (1..)
+        .zip(passages)
+        .map(|(n, passage)| format!("[{n}] {}\n{}\n\n", passage.title, passage.citation.text));
+    format!("{}Question: {question}", numbered.collect::<String>())
+}

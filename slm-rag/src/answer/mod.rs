@@ -1,0 +1,7 @@
+//! Models that answer from documents.
+
+mod extractive;
+pub mod grounded;
+
+pub use extractive::{ExtractiveConfig, ExtractiveModel};
+pub use grounded::{CheckedSentence, GroundedAnswer, GroundedConfig, GroundedModel, Unmarked, Unsupported};

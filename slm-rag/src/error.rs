@@ -1,0 +1,64 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a folder of documents and an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot access {path}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is nothing to index.
+    #[error("no text to index in {documents} documents\nhint: {hint}")]
+    NoText {
+        /// Documents given.
+        documents: usize,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Two documents have one identifier, so that a citation would not be unique.
+    #[error("two documents are named {id}")]
+    DuplicateDocument {
+        /// The identifier.
+        id: String,
+    },
+    /// A setting is out of range.
+    #[error("`{field}`: {reason}")]
+    Config {
+        /// Name of the field.
+        field: &'static str,
+        /// Expected and got.
+        reason: String,
+    },
+    /// A file is not an index, or not a whole one.
+    #[error("{path} is not a valid index: {reason}\nhint: build and save the index anew")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Expected and got.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn config(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { field, reason: reason.into() }
+    }
+
+    pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Format { path: path.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,29 @@
+//! A few pages about a small observatory, written for these tests.
+
+use slm_data::Document;
+
+pub(crate) fn pages() -> Vec<Document> {
+    [
+        (
+            "dome.md",
+            "# Dome (D-12)\n\nThe dome shields the telescope from wind and rain.\n\n## Opening\n\n\
+             1. Switch the motor to manual.\n2. Open the shutter at a wind speed below 40 km/h.\n\
+             3. Lock both brakes before the telescope moves.\n\n## Faults\n\n\
+             Error D403 means that a brake is stuck. Release it with the red lever, then wait 90 seconds.\n",
+        ),
+        (
+            "camera.md",
+            "# Camera (C-7)\n\nThe camera is cooled to -80 degrees.\n\n## Cooling\n\n\
+             Cool the sensor down by at most 2 degrees per minute. Faster cooling cracks the window.\n\n\
+             ## Storage\n\nPictures are kept on the archive server for ten years. The disk of the camera is \
+             emptied every Monday.\n",
+        ),
+        (
+            "visits.md",
+            "# Visits\n\nVisitors are welcome on Friday evenings. A guided tour costs 5 euros and lasts one hour.\n\n\
+             Groups of more than twelve must book two weeks ahead. Children below six enter for free.\n",
+        ),
+    ]
+    .map(|(id, text)| Document { id: id.into(), text: text.into() })
+    .into()
+}
