@@ -15,12 +15,14 @@ use std::time::Instant;
 use burn::tensor::Device;
 use slm::base::recipe;
 use slm::core::model::{FloatType, write_atomically};
+use slm::core::text::TrainingText;
 use slm::core::{CausalLm, ChatRequest, LanguageModel, LocalModel};
 use slm::data::Example;
-use slm::lora::{Trainer, training_texts};
+use slm::lora::{TrainConfig, Trainer, training_texts};
 use slm::sandbox::{GeneralTask, general_examples, general_suite};
 
 const EXAMPLES: usize = 200_000;
+const COPYING_STEPS: usize = 600;
 const SEED: u64 = 1;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -36,30 +38,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = CausalLm::init(recipe::config()?, SEED, &Device::flex())?;
     println!("{} weights", model.config.num_parameters());
 
-    let texts = training_texts(&conversations(&examples), &tokenizer, &template)?;
+    let copies = recipe::copies(&tokenizer, 40_000, SEED);
+    let model = phase("copying", model, copies, recipe::copying(COPYING_STEPS, SEED), &folder)?.into_model();
+    let mut texts = training_texts(&conversations(&examples), &tokenizer, &template)?;
+    texts.extend(recipe::copies(&tokenizer, texts.len() / 10, SEED + 1));
     let held_out = training_texts(&general_suite(700, SEED + 1), &tokenizer, &template)?;
-    let mut trainer = Trainer::new(model, texts, recipe::training(steps, SEED))?;
-    println!("{:?}", trainer.plan());
-    let checkpoint = folder.join("checkpoint.tmp");
-    if checkpoint.exists() {
-        trainer.resume(&checkpoint)?;
-    }
-    let bar = slm::progress::bar("pretraining", steps);
-    let mut failure = None;
-    let (mut tokens, mut last) = (0, 0.0);
-    trainer.run(&mut |trainer, log| {
-        tokens += log.tokens;
-        last = log.loss;
-        bar.set_position(log.step as u64);
-        bar.set_prefix(format!("loss {:.3}, {:.0} tokens/s", log.loss, log.tokens as f64 / log.seconds));
-        if log.step % 200 == 0 || log.step == steps {
-            println!("step {:5} loss {:.4} after {:.0} s", log.step, log.loss, start.elapsed().as_secs_f64());
-            failure = trainer.save_checkpoint(&checkpoint).err();
-        }
-        if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    bar.finish();
-    failure.map_or(Ok(()), Err)?;
+    let trainer = phase("skills", model, texts, recipe::skills(steps, SEED), &folder)?;
     let held_out_loss = trainer.evaluate(held_out)?;
 
     let model = LocalModel {
@@ -72,8 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     save(&model, &folder)?;
     let skills = skills(&model)?;
     let card = card(&format!(
-        "| training examples | {EXAMPLES} |\n| steps | {steps} of 40 conversations |\n| tokens seen | {tokens} |\n\
-         | loss of the last step | {last:.4} nats per answer token |\n| held-out loss | {held_out_loss:.4} |\n\
+        "| training examples | {EXAMPLES} |\n| steps | {COPYING_STEPS} of copying random tokens, {steps} of 40 conversations |\n\
+         | held-out loss | {held_out_loss:.4} nats per answer token |\n\
          | time | {:.0} s on this machine |\n\nExact match on 50 unseen questions of each skill:\n\n\
          | skill | share right |\n|---|---|\n{skills}",
         start.elapsed().as_secs_f64()
@@ -81,6 +65,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{card}");
     write_atomically(&folder.join("README.md"), card.as_bytes())?;
     Ok(())
+}
+
+/// One phase of training, with a checkpoint to continue from.
+fn phase(
+    name: &str,
+    model: CausalLm,
+    texts: Vec<TrainingText>,
+    config: TrainConfig,
+    folder: &Path,
+) -> Result<Trainer, Box<dyn Error>> {
+    let mut trainer = Trainer::new(model, texts, config)?;
+    println!("{name}: {:?}", trainer.plan());
+    let checkpoint = folder.join(format!("{name}.checkpoint.tmp"));
+    if checkpoint.exists() {
+        trainer.resume(&checkpoint)?;
+    }
+    let bar = slm::progress::bar(name, trainer.plan().steps);
+    let mut saved = Ok(());
+    let (mut loss, start) = (0.0, Instant::now());
+    trainer.run(&mut |trainer, log| {
+        loss += log.loss;
+        bar.set_position(log.step as u64);
+        bar.set_prefix(format!("loss {:.3}, {:.0} tokens/s", log.loss, log.tokens as f64 / log.seconds));
+        if log.step.is_multiple_of(100) || log.step == log.steps {
+            println!(
+                "{name} {:5}: loss {:.4}, {:.0} s",
+                log.step,
+                loss / 100.0,
+                start.elapsed().as_secs_f64()
+            );
+            loss = 0.0;
+            saved = trainer.save_checkpoint(&checkpoint);
+        }
+        if saved.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    bar.finish();
+    saved?;
+    Ok(trainer)
 }
 
 /// Every other example alone, the rest in conversations of two and three turns: later domains have longer

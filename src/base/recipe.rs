@@ -1,5 +1,8 @@
 //! How the embedded base is made: tokenizer, shape, template and training settings.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use slm_core::text::TrainingText;
 use slm_core::{ChatTemplate, Error, ModelConfig, Result, Tokenizer};
 use slm_lora::{Schedule, TrainConfig, Trainable};
 use tokenizers::decoders::byte_level::ByteLevel as Decoder;
@@ -46,6 +49,25 @@ pub fn template() -> Result<ChatTemplate> {
     ChatTemplate::new(TEMPLATE, "", END)
 }
 
+/// `count` texts in which the assistant says random tokens again that the user said.
+///
+/// Copying is the skill that the others build on (induction heads, Olsson et al. 2022). Answers of two or three
+/// tokens teach it slowly; here every token of the answer does, and each token of the vocabulary gets its turn.
+pub fn copies(tokenizer: &Tokenizer, count: usize, seed: u64) -> Vec<TrainingText> {
+    let special = SPECIAL.map(|token| tokenizer.token_id(token));
+    let [Some(end), Some(user), Some(assistant), _] = special else { return Vec::new() };
+    let ordinary = SPECIAL.len() as u32..tokenizer.vocab_size() as u32;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let text = |_| {
+        let length = rng.random_range(4..=20);
+        let said: Vec<u32> = (0..length).map(|_| rng.random_range(ordinary.clone())).collect();
+        let ids = [&[user], said.as_slice(), &[end, assistant], said.as_slice(), &[end]].concat();
+        let learned = (0..ids.len()).map(|at| at >= length + 3).collect();
+        TrainingText { ids, learned }
+    };
+    (0..count).map(text).collect()
+}
+
 /// The shape: Qwen3's, 1.8 million weights.
 ///
 /// # Errors
@@ -59,15 +81,27 @@ pub fn config() -> Result<ModelConfig> {
     }))
 }
 
-/// The training settings for a run of `steps`.
-pub fn training(steps: usize, seed: u64) -> TrainConfig {
+/// The settings of the first phase, which learns to copy.
+///
+/// The learning rate matters: at 3e-3 this does not happen within 500 steps, at 1e-3 it does.
+pub fn copying(steps: usize, seed: u64) -> TrainConfig {
+    TrainConfig {
+        steps,
+        batch_size: 64,
+        warmup_steps: 50,
+        schedule: Schedule::Constant,
+        ..skills(steps, seed)
+    }
+}
+
+/// The settings of the second phase, which learns the skills.
+pub fn skills(steps: usize, seed: u64) -> TrainConfig {
     TrainConfig {
         trainable: Trainable::All,
         steps,
         batch_size: 40,
-        gradient_accumulation: 1,
         max_length: 160,
-        learning_rate: 3e-3,
+        learning_rate: 1e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,
         weight_decay: 0.05,

@@ -60,12 +60,11 @@ impl Guard {
         let documents = if material.documents.is_empty() {
             None
         } else {
+            // Where questions about the documents are known, a third helps to fit and a third to set the threshold.
             let sentences = sentences(&material.documents);
-            let texts: Vec<&str> = sentences.iter().map(String::as_str).collect();
-            // Where questions about the documents are known, every other one helps to set the threshold.
-            let known: Vec<&str> =
-                material.document_questions.iter().step_by(2).map(|q| q.question.as_str()).collect();
-            Some(fit(&texts, &known, &off, &calibration)?.0)
+            let mut texts: Vec<&str> = sentences.iter().map(String::as_str).collect();
+            texts.extend(third(material, 0));
+            Some(fit(&texts, &third(material, 1), &off, &calibration)?.0)
         };
         let guard = Self { domain, documents };
         let report = guard.report(material, calibrated)?;
@@ -84,7 +83,7 @@ impl Guard {
     fn report(&self, material: &Material, calibrated: DetectorReport) -> Result<GuardReport> {
         let inside: Vec<&str> = material.test.iter().map(Example::question).collect();
         let outside: Vec<&str> = material.off_test.iter().map(String::as_str).collect();
-        let unseen = material.document_questions.iter().skip(1).step_by(2).map(|q| q.question.as_str());
+        let unseen = third(material, 2);
         let margins = |texts: &[&str]| texts.iter().map(|t| self.margin(t)).collect::<Vec<f64>>();
         let in_domain = margins(&inside.iter().copied().chain(unseen).collect::<Vec<_>>());
         let off_domain = margins(&outside);
@@ -96,6 +95,11 @@ impl Guard {
             off_domain,
         })
     }
+}
+
+/// Every third of the questions about the documents.
+fn third(material: &Material, first: usize) -> Vec<&str> {
+    material.document_questions.iter().skip(first).step_by(3).map(|q| q.question.as_str()).collect()
 }
 
 /// Fits a detector on `texts`, less those held out for its threshold where `held_out` is empty.

@@ -1,0 +1,84 @@
+//! Scores of single answers, and the statistics over them.
+
+mod json;
+mod resample;
+mod roc;
+mod text;
+
+use std::fmt;
+
+pub use json::{extract_json, json_exact_match, json_field_accuracy};
+pub use resample::{
+    Interval, PairedComparison, bootstrap_ci, compare_paired, mean_ci, proportion_ci, sign_test,
+};
+pub use roc::{RocPoint, auroc, roc_curve};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+pub use text::{exact_match, normalize, token_f1};
+
+use crate::{Error, Result};
+
+/// How an answer is scored against the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Metric {
+    /// [`exact_match`]: 0 or 1.
+    #[default]
+    ExactMatch,
+    /// [`token_f1`]: 0 to 1.
+    TokenF1,
+    /// [`json_exact_match`]: 0 or 1.
+    JsonExactMatch,
+    /// [`json_field_accuracy`]: 0 to 1.
+    JsonFieldAccuracy,
+}
+
+impl Metric {
+    /// The score of `prediction`, 0 (wrong) to 1 (right).
+    ///
+    /// # Errors
+    /// When the metric compares JSON and `gold` is none. A `prediction` without JSON scores 0.
+    pub fn score(self, prediction: &str, gold: &str) -> Result<f64> {
+        let right = |right: bool| if right { 1.0 } else { 0.0 };
+        Ok(match self {
+            Self::ExactMatch => right(exact_match(prediction, gold)),
+            Self::TokenF1 => token_f1(prediction, gold),
+            Self::JsonExactMatch => right(json_exact_match(prediction, &parse(gold)?)),
+            Self::JsonFieldAccuracy => json_field_accuracy(prediction, &parse(gold)?),
+        })
+    }
+
+    /// Whether `prediction` is right, with no part marks: JSON equal, or text equal once normalised.
+    ///
+    /// # Errors
+    /// As [`Metric::score`].
+    pub fn is_exact(self, prediction: &str, gold: &str) -> Result<bool> {
+        Ok(match self {
+            Self::ExactMatch | Self::TokenF1 => exact_match(prediction, gold),
+            Self::JsonExactMatch | Self::JsonFieldAccuracy => json_exact_match(prediction, &parse(gold)?),
+        })
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExactMatch => "exact match",
+            Self::TokenF1 => "token F1",
+            Self::JsonExactMatch => "JSON exact match",
+            Self::JsonFieldAccuracy => "JSON field accuracy",
+        })
+    }
+}
+
+fn parse(gold: &str) -> Result<Value> {
+    serde_json::from_str(gold).map_err(|source| Error::Gold { gold: gold.into(), source })
+}
+
+pub(crate) fn check_finite(what: &'static str, values: &[f64]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what, index, value: values[index] }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,33 @@
+//! Packs a model of a Hugging Face directory to 4 or 8 bits and shows what that loses.
+//!
+//! ```console
+//! cargo run --release -p slm-quant --example quantize -- <directory> <output directory> 4
+//! ```
+
+use std::error::Error;
+use std::path::Path;
+
+use burn::tensor::Device;
+use slm_core::LocalModel;
+use slm_quant::{Bits, QuantConfig, quantize_model, save_model};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [source, target, bits] = arguments.as_slice() else {
+        return Err("usage: quantize <directory> <output directory> <4 or 8>".into());
+    };
+    let bits = Bits::from_width(bits.parse()?).ok_or("bits: expected 4 or 8")?;
+    let mut model = LocalModel::load(Path::new(source), &Device::flex())?;
+    let report = quantize_model(&mut model.model, &QuantConfig { bits, ..QuantConfig::default() })?;
+    for (layer, stats) in &report.layers {
+        println!("{layer}: {:.1} dB, {:.2} bits per weight", stats.snr_db, stats.bits_per_weight);
+    }
+    for layer in &report.left {
+        println!("{layer}: left as it was");
+    }
+    save_model(&model.model, Path::new(target))?;
+    model.save_text(Path::new(target))?;
+    let bytes = std::fs::metadata(Path::new(target).join("model.safetensors"))?.len();
+    println!("{bytes} bytes for {} weights", model.model.config.num_parameters());
+    Ok(())
+}
