@@ -1,4 +1,4 @@
-//! Domain experts out of small language models.
+#![doc = include_str!("../README.md")]
 
 pub mod base;
 mod error;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
 use slm::core::{CausalLm, KvCache};
 use slm::quant::{Bits, QuantConfig, dequantize_model, quantize_model};

@@ -44,7 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut saved = Ok(());
     trainer.run(&mut |trainer, log| {
         if log.step.is_multiple_of(50) {
-            println!("step {} of {}: loss {:.3}, norm {:.2}", log.step, log.steps, log.loss, log.gradient_norm);
+            println!(
+                "step {} of {}: loss {:.3}, norm {:.2}",
+                log.step, log.steps, log.loss, log.gradient_norm
+            );
             saved = trainer.save_checkpoint(&checkpoint);
         }
         if saved.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -23,6 +23,8 @@ pub struct Guard {
 /// How the guard does on questions that it has not seen.
 #[derive(Debug, Clone, Serialize)]
 pub struct GuardReport {
+    /// Off-domain questions that were to pass at most, as a share.
+    pub max_false_accept: f64,
     /// The domain's detector when its threshold was set.
     pub calibrated: DetectorReport,
     /// The domain's detector on the test questions.
@@ -67,7 +69,7 @@ impl Guard {
             Some(fit(&texts, &third(material, 1), &off, &calibration)?.0)
         };
         let guard = Self { domain, documents };
-        let report = guard.report(material, calibrated)?;
+        let report = guard.report(material, calibrated, config.max_false_accept)?;
         Ok((guard, report))
     }
 
@@ -80,7 +82,12 @@ impl Guard {
         self.documents.iter().map(margin).fold(margin(&self.domain), f64::max)
     }
 
-    fn report(&self, material: &Material, calibrated: DetectorReport) -> Result<GuardReport> {
+    fn report(
+        &self,
+        material: &Material,
+        calibrated: DetectorReport,
+        max_false_accept: f64,
+    ) -> Result<GuardReport> {
         let inside: Vec<&str> = material.test.iter().map(Example::question).collect();
         let outside: Vec<&str> = material.off_test.iter().map(String::as_str).collect();
         let unseen = third(material, 2);
@@ -88,6 +95,7 @@ impl Guard {
         let in_domain = margins(&inside.iter().copied().chain(unseen).collect::<Vec<_>>());
         let off_domain = margins(&outside);
         Ok(GuardReport {
+            max_false_accept,
             calibrated,
             tested: self.domain.evaluate(&inside, &outside)?,
             auroc: auroc(&in_domain, &off_domain)?,

@@ -15,7 +15,7 @@ use super::ExpertConfig;
 use crate::sandbox::{self, DirtConfig, OffDomain};
 use crate::{Error, Result};
 
-/// Different answers of a key up to which they are taken for a closed set, in data of the user.
+/// Share of the user's rows that must have one JSON form for it to be taken for the form of answers.
 const SCHEMA_SHARE: f64 = 0.5;
 const MIN_TEST: usize = 10;
 const CLEAN_EXAMPLES: usize = 1000;

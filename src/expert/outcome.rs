@@ -68,36 +68,43 @@ impl Outcome {
         ]
     }
 
-    /// The figures of the whole: a name and a value.
-    pub fn figures(&self) -> Vec<(String, String)> {
+    /// The figures of the whole: a name, a value and small print.
+    pub fn figures(&self) -> Vec<[String; 3]> {
         let percent = |v: f64| format!("{:.1} %", 100.0 * v);
+        let figure = |name: &str, value: String, note: String| [name.to_owned(), value, note];
+        let (c, guard) = (&self.curation, &self.guard);
+        let rate = format!("tolerated {}", percent(guard.max_false_accept));
+        let calibrated = format!("{} when calibrated", percent(guard.calibrated.refusal_rate()));
         let mut figures = vec![
-            (
-                "curation".to_owned(),
-                format!(
-                    "{} of {} pairs kept, {} redacted",
-                    self.curation.kept, self.curation.input, self.curation.redacted_rows
-                ),
+            figure(
+                "raw pairs kept",
+                format!("{} of {}", c.kept, c.input),
+                format!("{} redacted", c.redacted_rows),
             ),
-            ("router AUROC, domain against the rest".to_owned(), format!("{:.3}", self.guard.auroc)),
-            ("in-domain questions refused (test)".to_owned(), percent(self.guard.tested.refusal_rate())),
-            (
-                "in-domain questions refused (calibration)".to_owned(),
-                percent(self.guard.calibrated.refusal_rate()),
+            figure(
+                "router AUROC",
+                format!("{:.3}", guard.auroc),
+                "domain and documents against the rest".into(),
             ),
-            (
-                "off-domain questions taken for the domain's".to_owned(),
-                percent(self.guard.tested.false_accept_rate()),
-            ),
-            ("\"I don't know\" on off-domain questions".to_owned(), percent(self.dont_know)),
+            figure("domain questions refused", percent(guard.tested.refusal_rate()), calibrated),
+            figure("off-domain taken for the domain", percent(guard.tested.false_accept_rate()), rate),
+            figure("\"I don't know\" off-domain", percent(self.dont_know), String::new()),
         ];
         if let Some(c) = &self.citations {
             let share = |n: usize, of: usize| format!("{n} of {of}");
-            figures
-                .push(("citations of the right document".to_owned(), share(c.right_document, c.questions)));
-            figures
-                .push(("citations of the right sentence".to_owned(), share(c.right_sentence, c.questions)));
-            figures.push(("citations equal to the document's bytes".to_owned(), share(c.exact, c.citations)));
+            figures.extend([
+                figure(
+                    "citations of the right document",
+                    share(c.right_document, c.questions),
+                    String::new(),
+                ),
+                figure(
+                    "citations of the right sentence",
+                    share(c.right_sentence, c.questions),
+                    String::new(),
+                ),
+                figure("citations equal to the bytes", share(c.exact, c.citations), String::new()),
+            ]);
         }
         figures
     }
@@ -118,10 +125,11 @@ impl fmt::Display for Outcome {
             writeln!(f)?;
         }
         writeln!(f)?;
-        for (name, value) in self.figures() {
-            writeln!(f, "{name:<48}{value:>30}")?;
+        for [name, value, note] in self.figures() {
+            let note = if note.is_empty() { note } else { format!("  ({note})") };
+            writeln!(f, "{name:<34}{value:>14}{note}")?;
         }
-        writeln!(f, "{:<48}{:>28.0} s", "the whole road took", self.seconds)?;
+        writeln!(f, "{:<34}{:>12.0} s", "the whole road took", self.seconds)?;
         write!(f, "report: {}", self.out.join("report.html").display())
     }
 }

@@ -56,8 +56,11 @@ fn overview(outcome: &Outcome) -> Section {
     let table = outcome.rows().into_iter().fold(Table::new("By model", header), |table, (name, values)| {
         table.row(std::iter::once(Cell::from(name)).chain(values.into_iter().map(Cell::from)))
     });
-    let figures: Vec<KeyFigure> =
-        outcome.figures().into_iter().map(|(label, value)| KeyFigure::new(label, value, "")).collect();
+    let figures: Vec<KeyFigure> = outcome
+        .figures()
+        .into_iter()
+        .map(|[label, value, note]| KeyFigure::new(label, value, note))
+        .collect();
     Section::new("The road at a glance").with(figures).with(chart).with(table)
 }
 
@@ -71,7 +74,9 @@ fn curation(report: &CurationReport, bad_lines: usize) -> Section {
                 Cell::from(step.step.to_string()),
                 reason.reason.to_string().into(),
                 reason.count.into(),
-                sample.map_or(String::new(), |s| format!("{} → {}", s.question, s.answer)).into(),
+                sample
+                    .map_or(String::new(), |s| format!("{} → {}", short(&s.question), short(&s.answer)))
+                    .into(),
                 sample.map_or(String::new(), |s| s.detail.clone()).into(),
             ]);
         }
@@ -90,6 +95,17 @@ fn curation(report: &CurationReport, bad_lines: usize) -> Section {
         .with(table)
 }
 
+/// The beginning and the end of a text, so that a row of a table stays a row.
+fn short(text: &str) -> String {
+    const KEPT: usize = 40;
+    let count = text.chars().count();
+    if count <= 2 * KEPT {
+        return text.to_owned();
+    }
+    let (first, last) = (text.chars().take(KEPT), text.chars().skip(count - KEPT));
+    first.chain(['…']).chain(last).collect()
+}
+
 fn training(outcome: &Outcome) -> Section {
     let points =
         |logs: &[StepLog]| logs.iter().map(|l| (l.step as f64, f64::from(l.loss))).collect::<Vec<_>>();
@@ -105,7 +121,8 @@ fn training(outcome: &Outcome) -> Section {
 
 fn quantization(outcome: &Outcome) -> Section {
     let layers = &outcome.quantized.layers;
-    let chart = BarChart::new("Signal to noise of each packed layer", "dB", layers.keys().cloned())
+    let names = layers.keys().map(|path| path.trim_start_matches("model.layers."));
+    let chart = BarChart::new("Signal to noise of each packed layer", "dB", names)
         .series("signal to noise", layers.values().map(|s| s.snr_db));
     let bits = layers.values().map(|s| s.bits_per_weight).fold(0.0, f64::max);
     Section::new("Quantization")

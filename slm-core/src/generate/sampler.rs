@@ -118,8 +118,8 @@ pub(super) fn log_probability(logits: &[f32], id: u32) -> f32 {
 mod tests {
     use super::*;
 
-    fn draw(config: GenerationConfig, logits: &[f32], n: usize) -> Vec<u32> {
-        let mut sampler = Sampler::new(&config).expect("valid");
+    fn draw(config: &GenerationConfig, logits: &[f32], n: usize) -> Vec<u32> {
+        let mut sampler = Sampler::new(config).expect("valid");
         (0..n).map(|_| sampler.sample(&mut logits.to_vec(), &[]).expect("finite")).collect()
     }
 
@@ -127,7 +127,7 @@ mod tests {
     fn frequencies_follow_the_softmax() {
         let config = GenerationConfig { temperature: 1.0, ..GenerationConfig::default() };
         let logits = [0.7f32.ln(), 0.2f32.ln(), 0.1f32.ln()];
-        let drawn = draw(config, &logits, 20_000);
+        let drawn = draw(&config, &logits, 20_000);
         let share = |id| drawn.iter().filter(|d| **d == id).count() as f64 / 20_000.0;
         assert!(
             (share(0) - 0.7).abs() < 0.015 && (share(1) - 0.2).abs() < 0.015,
@@ -141,7 +141,7 @@ mod tests {
     fn filters_remove_the_tail() {
         let logits = [0.5f32.ln(), 0.3f32.ln(), 0.15f32.ln(), 0.05f32.ln()];
         let base = GenerationConfig { temperature: 1.0, ..GenerationConfig::default() };
-        let highest = |c: GenerationConfig| draw(c, &logits, 2_000).into_iter().max();
+        let highest = |c: GenerationConfig| draw(&c, &logits, 2_000).into_iter().max();
         assert_eq!(highest(GenerationConfig { top_k: 2, ..base.clone() }), Some(1));
         assert_eq!(highest(GenerationConfig { top_p: 0.81, ..base.clone() }), Some(2));
         assert_eq!(highest(GenerationConfig { min_p: 0.5, ..base.clone() }), Some(1));
@@ -152,7 +152,7 @@ mod tests {
     fn the_seed_decides_and_penalties_move_the_choice() {
         let config = GenerationConfig { temperature: 1.0, seed: 9, ..GenerationConfig::default() };
         let logits = [0.1, 0.2, 0.3, 0.4];
-        assert_eq!(draw(config.clone(), &logits, 50), draw(config, &logits, 50));
+        assert_eq!(draw(&config, &logits, 50), draw(&config, &logits, 50));
         let penalty = GenerationConfig { repetition_penalty: 2.0, ..GenerationConfig::default() };
         let mut sampler = Sampler::new(&penalty).expect("valid");
         assert_eq!(sampler.sample(&mut [1.0, 0.9], &[0]).expect("finite"), 1);

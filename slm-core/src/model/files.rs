@@ -65,9 +65,9 @@ impl TensorFile {
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let tensors = self.tensors()?;
-        let view = tensors.tensor(name).map_err(|e| self.invalid(e))?;
+        let view = tensors.tensor(name).map_err(|e| self.invalid(&e))?;
         widen(&view)
-            .ok_or_else(|| self.invalid(format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
+            .ok_or_else(|| self.invalid(&format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>> {
@@ -75,10 +75,10 @@ impl TensorFile {
             Bytes::Mapped(map) => map,
             Bytes::Embedded(bytes) => *bytes,
         };
-        SafeTensors::deserialize(bytes).map_err(|e| self.invalid(e))
+        SafeTensors::deserialize(bytes).map_err(|e| self.invalid(&e))
     }
 
-    fn invalid(&self, reason: impl ToString) -> Error {
+    fn invalid(&self, reason: &impl ToString) -> Error {
         Error::Weights { path: self.path.clone(), reason: reason.to_string() }
     }
 }

@@ -74,7 +74,7 @@ impl Tokenizer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let text = self.inner.to_string(true).map_err(|e| self.error(e))?;
+        let text = self.inner.to_string(true).map_err(|e| self.error(&e))?;
         crate::model::write_atomically(path, text.as_bytes())
     }
 
@@ -88,7 +88,7 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, special).map_err(|e| self.error(e))?;
+        let encoding = self.inner.encode(text, special).map_err(|e| self.error(&e))?;
         let mut ids = encoding.get_ids().to_vec();
         if let Some(bos) = self.bos.filter(|bos| special && ids.first() != Some(bos)) {
             ids.insert(0, bos);
@@ -101,7 +101,7 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|e| self.error(e))
+        self.inner.decode(ids, true).map_err(|e| self.error(&e))
     }
 
     /// The id of a token such as `</s>`.
@@ -125,7 +125,7 @@ impl Tokenizer {
         Ok(TextStream { tokenizer: self, ids, start: 0, emitted })
     }
 
-    fn error(&self, reason: impl ToString) -> Error {
+    fn error(&self, reason: &impl ToString) -> Error {
         Error::Tokenizer { path: self.path.clone(), reason: reason.to_string() }
     }
 }

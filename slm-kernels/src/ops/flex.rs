@@ -56,7 +56,7 @@ fn run(
         *last = width;
     }
     let mut y = vec![0.0_f32; dims.iter().product()];
-    let m = if width == 0 { 0 } else { y.len() / width };
+    let m = y.len().checked_div(width).unwrap_or(0);
     let done = x.as_slice::<f32>().map(|x| kernel(x, m, &mut y));
     // `super::linear` checked the shape, so a failure is a bug here: stop rather than return zeros.
     assert_eq!(done, Some(Ok(())), "packed linear kernel refused a checked tensor");

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use slm_core::model::{Parameter, TensorFile, write_atomically};
 
-use super::parameters::visit;
+use super::parameters::{size, visit};
 use super::{TrainConfig, Trainer};
 use crate::{Error, Result};
 
@@ -96,7 +96,7 @@ impl Trainer {
         let mut values = BTreeMap::new();
         let mut names = Vec::new();
         visit(&mut self.model.clone(), self.config.trainable, &mut |name, p| {
-            names.push((name.to_owned(), size(&p)))
+            names.push((name.to_owned(), size(&p)));
         });
         for (name, size) in &names {
             for kind in
@@ -146,13 +146,6 @@ fn describe(path: &Path) -> Result<Description> {
     let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let text = text.ok_or_else(|| wrong(path, format!("it has no `{KEY}` entry")))?;
     serde_json::from_str(text).map_err(|e| wrong(path, format!("`{KEY}`: {e}")))
-}
-
-fn size(parameter: &Parameter<'_>) -> usize {
-    match parameter {
-        Parameter::Vector(t) => t.dims().iter().product(),
-        Parameter::Matrix(t) => t.dims().iter().product(),
-    }
 }
 
 fn wrong(path: &Path, reason: String) -> Error {

@@ -20,6 +20,14 @@ pub(super) fn visit(model: &mut CausalLm, which: Trainable, f: &mut dyn FnMut(&s
     }
 }
 
+/// Number of weights.
+pub(super) fn size(parameter: &Parameter<'_>) -> usize {
+    match parameter {
+        Parameter::Vector(t) => t.dims().iter().product(),
+        Parameter::Matrix(t) => t.dims().iter().product(),
+    }
+}
+
 /// Marks the trainable weights; all others stay constants.
 pub(super) fn require_gradients(model: &mut CausalLm, which: Trainable) {
     visit(model, which, &mut |_, parameter| match parameter {

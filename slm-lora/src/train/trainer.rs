@@ -10,10 +10,9 @@ use slm_core::{CausalLm, Error as CoreError};
 
 use super::batch::{Batches, Plan};
 use super::loss::loss;
-use super::parameters::{Updater, accumulate, require_gradients, visit};
+use super::parameters::{Updater, accumulate, require_gradients, size, visit};
 use super::{TrainConfig, Trainable};
 use crate::{Error, Result};
-use slm_core::model::Parameter;
 
 /// What a step did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,7 +63,7 @@ impl Trainer {
         }
         let mut model = model.autodiff();
         require_gradients(&mut model, config.trainable);
-        visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += count(&p));
+        visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += size(&p));
         if plan.trainable_parameters == 0 {
             let reason = match config.trainable {
                 Trainable::Adapters => "the model has no adapter attached",
@@ -168,13 +167,6 @@ impl Trainer {
     /// The trained model, off the autodiff device.
     pub fn into_model(self) -> CausalLm {
         self.model.inner()
-    }
-}
-
-fn count(parameter: &Parameter<'_>) -> usize {
-    match parameter {
-        Parameter::Vector(t) => t.dims().iter().product(),
-        Parameter::Matrix(t) => t.dims().iter().product(),
     }
 }
 
