@@ -8,7 +8,8 @@
 //!
 //! Without options it takes the embedded base and generated, dirty log questions through curation, LoRA, INT4,
 //! retrieval and routing in a few minutes, and prints one table. `--ask` answers from what an earlier run left in
-//! `--out` (`out/expert`). `--steps`, `--rate`, `--seed` and `--test` change training and test.
+//! `--out` (`out/expert`). `--steps`, `--rate`, `--replay`, `--tokens`, `--test` and `--seed` change
+//! training and test.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
             "--ask" => ask = Some(value),
             "--steps" => config.train.steps = value.parse()?,
             "--rate" => config.train.learning_rate = value.parse()?,
+            "--replay" => config.replay = value.parse()?,
             "--test" => config.test_questions = value.parse()?,
             "--tokens" => config.max_new_tokens = value.parse()?,
             "--seed" => config.seed = value.parse()?,

@@ -5,7 +5,7 @@
     cargo run --release --example domain_expert -- --data pairs.jsonl --out out/loghub
 
 The folder holds SYSTEM.structured.jsonl.gz with Content, EventId and EventTemplate (`<*>` marks a parameter). The answer is
-JSON: {"event": "Spark/E35", "parameters": ["17", "/tmp/x"]}. Lines of more than 160 characters are left out.
+JSON: {"event": "Spark/E35", "parameters": ["17", "/var/x"]}. Lines of more than 160 characters are left out.
 """
 import gzip
 import json

@@ -57,7 +57,7 @@ impl Default for ExpertConfig {
                 warmup_steps: 20,
                 ..TrainConfig::default()
             },
-            quant: QuantConfig::default(),
+            quant: QuantConfig { group_size: 32, ..QuantConfig::default() },
             max_false_accept: 0.05,
             test_questions: 200,
             suite_questions: 210,

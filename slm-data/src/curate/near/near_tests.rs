@@ -1,3 +1,5 @@
+//! Near duplicates: what is found, and what must survive.
+
 use super::*;
 
 fn duplicates(rows: &[(&str, &str)], threshold: f64, rule: NearRule) -> Vec<Option<usize>> {

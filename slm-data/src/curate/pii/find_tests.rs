@@ -1,3 +1,5 @@
+//! Personal data: what is found, and what only looks like it.
+
 use super::*;
 
 fn found(text: &str) -> Vec<(PiiKind, &str)> {
