@@ -48,19 +48,19 @@ impl Default for ExpertConfig {
             data: None,
             documents: None,
             out: PathBuf::from("out/expert"),
-            replay: 0.3,
+            replay: 0.6,
             lora: LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::default() },
             train: TrainConfig {
-                steps: 300,
+                steps: 400,
                 batch_size: 16,
-                learning_rate: 4e-3,
+                learning_rate: 1e-3,
                 warmup_steps: 20,
                 ..TrainConfig::default()
             },
             quant: QuantConfig { group_size: 32, ..QuantConfig::default() },
             max_false_accept: 0.05,
             test_questions: 200,
-            suite_questions: 210,
+            suite_questions: 350,
             max_new_tokens: 96,
             // A small virtual machine with two cores.
             cost: CostModel { per_hour: 0.08, ..CostModel::default() },

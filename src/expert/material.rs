@@ -87,7 +87,7 @@ impl Material {
             test,
             schema,
             metric,
-            replay: sandbox::general_examples(4000, config.seed),
+            replay: sandbox::general_examples(10_000, config.seed),
             suite: sandbox::general_suite(config.suite_questions, config.seed),
             documents,
             document_questions,
