@@ -48,12 +48,12 @@ impl Default for ExpertConfig {
             data: None,
             documents: None,
             out: PathBuf::from("out/expert"),
-            replay: 0.6,
+            replay: 0.7,
             lora: LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::default() },
             train: TrainConfig {
-                steps: 400,
+                steps: 500,
                 batch_size: 16,
-                learning_rate: 1e-3,
+                learning_rate: 1.3e-3,
                 warmup_steps: 20,
                 ..TrainConfig::default()
             },
