@@ -29,6 +29,8 @@ pub struct GuardReport {
     pub calibrated: DetectorReport,
     /// The domain's detector on the test questions.
     pub tested: DetectorReport,
+    /// Unseen questions about the documents: how many go to the documents, and of how many.
+    pub document_questions: [usize; 2],
     /// Both detectors together, domain and document questions against off-domain ones.
     pub auroc: f64,
     /// Margin of each in-domain question above the nearest threshold.
@@ -58,7 +60,9 @@ impl Guard {
         let calibration = Calibration { max_false_accept: config.max_false_accept };
         let off: Vec<&str> = material.off_calibration.iter().map(String::as_str).collect();
         let questions: Vec<&str> = curated.iter().map(Example::question).collect();
-        let (domain, calibrated) = fit(&questions, &[], &off, &calibration)?;
+        // For the tuned model, a question about the documents is somebody else's.
+        let elsewhere = [off.clone(), third(material, 0), third(material, 1)].concat();
+        let (domain, calibrated) = fit(&questions, &[], &elsewhere, &calibration)?;
         let documents = if material.documents.is_empty() {
             None
         } else {
@@ -75,11 +79,12 @@ impl Guard {
 
     /// Distance above the nearest threshold as a share of the room above it; negative: off-domain.
     pub fn margin(&self, text: &str) -> f64 {
-        let margin = |detector: &DomainDetector| {
-            let threshold = detector.threshold().map_or(1.0, f64::from);
-            (detector.score(text) - threshold) / (1.0 - threshold).max(f64::EPSILON)
-        };
-        self.documents.iter().map(margin).fold(margin(&self.domain), f64::max)
+        self.documents.iter().map(|d| margin(d, text)).fold(margin(&self.domain, text), f64::max)
+    }
+
+    /// Whether a question would go to the documents.
+    fn to_documents(&self, text: &str) -> bool {
+        self.documents.as_ref().is_some_and(|d| margin(d, text) > margin(&self.domain, text).max(0.0))
     }
 
     fn report(
@@ -91,11 +96,13 @@ impl Guard {
         let inside: Vec<&str> = material.test.iter().map(Example::question).collect();
         let outside: Vec<&str> = material.off_test.iter().map(String::as_str).collect();
         let unseen = third(material, 2);
+        let routed = unseen.iter().filter(|q| self.to_documents(q)).count();
         let margins = |texts: &[&str]| texts.iter().map(|t| self.margin(t)).collect::<Vec<f64>>();
-        let in_domain = margins(&inside.iter().copied().chain(unseen).collect::<Vec<_>>());
+        let in_domain = margins(&inside.iter().copied().chain(unseen.iter().copied()).collect::<Vec<_>>());
         let off_domain = margins(&outside);
         Ok(GuardReport {
             max_false_accept,
+            document_questions: [routed, unseen.len()],
             calibrated,
             tested: self.domain.evaluate(&inside, &outside)?,
             auroc: auroc(&in_domain, &off_domain)?,
@@ -103,6 +110,11 @@ impl Guard {
             off_domain,
         })
     }
+}
+
+fn margin(detector: &DomainDetector, text: &str) -> f64 {
+    let threshold = detector.threshold().map_or(1.0, f64::from);
+    (detector.score(text) - threshold) / (1.0 - threshold).max(f64::EPSILON)
 }
 
 /// Every third of the questions about the documents.

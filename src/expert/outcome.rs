@@ -90,8 +90,14 @@ impl Outcome {
             figure("off-domain taken for the domain", percent(guard.tested.false_accept_rate()), rate),
             figure("\"I don't know\" off-domain", percent(self.dont_know), String::new()),
         ];
+        let share = |n: usize, of: usize| format!("{n} of {of}");
         if let Some(c) = &self.citations {
-            let share = |n: usize, of: usize| format!("{n} of {of}");
+            let [routed, unseen] = guard.document_questions;
+            figures.push(figure(
+                "document questions routed there",
+                share(routed, unseen),
+                "unseen ones".into(),
+            ));
             figures.extend([
                 figure(
                     "citations of the right document",
