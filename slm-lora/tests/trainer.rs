@@ -48,7 +48,8 @@ fn an_interrupted_run_continues_with_the_same_bits() -> Result<()> {
         let config = TrainConfig { trainable, ..config() };
         let whole = losses(&mut trainer(texts(23), config.clone())?, 12)?;
         assert_eq!(whole, losses(&mut trainer(texts(23), config.clone())?, 12)?);
-        assert!(whole[11] < whole[0] - 0.5, "{whole:?}");
+        let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+        assert!(mean(&whole[8..]) < mean(&whole[..4]) - 0.5, "{whole:?}");
 
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("checkpoint.safetensors");
