@@ -127,7 +127,8 @@ fn every_misfit_is_named_with_both_shapes() {
 
 #[test]
 fn fields_that_are_unknown_or_contradict_are_named() {
-    let cases: [(&str, fn(&mut Value), &str); 9] = [
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change, &str); 9] = [
         ("llama", |c| c["model_type"] = json!("mamba"), "unknown architecture \"mamba\""),
         ("llama", |c| c["attention_multiplier"] = json!(0.5), "`attention_multiplier`: unknown"),
         ("llama", |c| c["num_key_value_heads"] = json!(3), "`num_key_value_heads`: 3 does not divide"),
