@@ -94,7 +94,7 @@ pub fn answer_perplexity(
 
 /// Log-probability of each token after the first, in windows where the text is longer than one.
 fn score(model: &LocalModel, ids: &[u32], config: &PerplexityConfig) -> Result<Vec<f32>> {
-    let window = config.window.min(model.model.config.max_position_embeddings);
+    let window = config.window.min(model.model.config.context_length());
     if window == 0 || config.stride == 0 || config.stride > config.window {
         let got = format!("{} with a window of {}", config.stride, config.window);
         return Err(Error::Setting { name: "stride", expected: "1 to the window, which is 1 or more", got });

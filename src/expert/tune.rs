@@ -39,7 +39,7 @@ pub(super) fn trainer(base: &LocalModel, examples: &[Example], config: &ExpertCo
     let texts = training_texts(examples, &base.tokenizer, template)?;
     let mut model = base.model.clone();
     LoraAdapter::init(&model, &config.lora)?.attach(&mut model)?;
-    let context = model.config.max_position_embeddings;
+    let context = model.config.context_length();
     let train =
         slm_lora::TrainConfig { max_length: config.train.max_length.min(context), ..config.train.clone() };
     Ok(Trainer::new(model, texts, train)?)

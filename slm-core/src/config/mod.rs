@@ -1,54 +1,24 @@
 //! What a model is, as data: [`ModelConfig`], read from a Hugging Face `config.json` and checked once.
 
+mod family;
+mod fields;
 mod parse;
 mod rope;
+mod scaling;
+mod write;
 
 use std::path::Path;
 
+pub use family::Family;
+pub(crate) use fields::Fields;
 pub(crate) use parse::ids_of;
 pub use rope::{RopeConfig, RopeScaling};
-use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The family of a checkpoint: decides its quirks of naming, nothing in the forward pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Family {
-    /// Llama 2, 3.0 to 3.3, and models of the same shape.
-    Llama,
-    /// Mistral: Llama with a sliding window.
-    Mistral,
-    /// Qwen3: normalised queries and keys.
-    Qwen3,
-    /// Phi-3 and Phi-3.5: fused projections, longrope.
-    Phi3,
-}
-
-impl Family {
-    /// The `model_type` of `config.json`.
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen3 => "qwen3",
-            Self::Phi3 => "phi3",
-        }
-    }
-
-    /// The `architectures` entry of `config.json`.
-    pub fn architecture(self) -> &'static str {
-        match self {
-            Self::Llama => "LlamaForCausalLM",
-            Self::Mistral => "MistralForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-            Self::Phi3 => "Phi3ForCausalLM",
-        }
-    }
-}
-
-/// A decoder-only transformer: pre-norm blocks of grouped-query attention and a gated SiLU MLP.
+/// A decoder-only transformer: blocks of grouped-query attention and a gated MLP on a residual stream.
+///
+/// The families differ in these fields alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// Naming of the checkpoint.
@@ -67,26 +37,124 @@ pub struct ModelConfig {
     pub num_key_value_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, that the checkpoint declares.
     pub max_position_embeddings: usize,
     /// Added to the mean square in every RMSNorm.
     pub rms_norm_eps: f64,
     /// The head is the transposed embedding.
     pub tie_word_embeddings: bool,
-    /// RMSNorm over each query and key head (Qwen3).
-    pub qk_norm: bool,
+    /// Where each block normalises.
+    pub norms: NormPlacement,
+    /// How norms store their weights.
+    pub norm_weight: NormWeight,
+    /// RMSNorm over queries and keys.
+    pub qk_norm: QkNorm,
     /// Biases on the attention projections.
-    pub attention_bias: bool,
+    pub attention_bias: AttentionBias,
     /// Biases on the MLP projections.
     pub mlp_bias: bool,
-    /// Each token sees itself and the `w - 1` before it.
-    pub sliding_window: Option<usize>,
+    /// Of the gate in the MLP.
+    pub activation: Activation,
+    /// Constants that the checkpoint was trained with.
+    pub multipliers: Multipliers,
+    /// Attention of each block.
+    pub layers: Vec<LayerConfig>,
     /// Rotary position embedding.
     pub rope: RopeConfig,
+    /// Rotary position embedding of the layers with [`LayerRope::Local`] (Gemma 3).
+    pub local_rope: Option<RopeConfig>,
     /// First token of a text, where the tokenizer adds one.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a text.
     pub eos_token_ids: Vec<u32>,
+}
+
+/// Where a block normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// Before attention and before the MLP (Llama and most others).
+    Pre,
+    /// After attention and after the MLP, before each is added to the residual stream (OLMo 2).
+    Post,
+    /// Before and after both (Gemma 2 and 3).
+    Both,
+}
+
+/// How norms store their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormWeight {
+    /// The factor itself.
+    Factor,
+    /// Its distance from one (Gemma).
+    OffsetFromOne,
+}
+
+/// RMSNorm over queries and keys, before they turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    /// None.
+    None,
+    /// Over each head (Qwen3, Gemma 3).
+    PerHead,
+    /// Over all heads together (OLMo 2).
+    Whole,
+}
+
+/// Biases on the attention projections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionBias {
+    /// None.
+    None,
+    /// On queries, keys and values (Qwen2).
+    Inputs,
+    /// On all four projections.
+    All,
+}
+
+/// Activation of the gate in the MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · σ(x)`.
+    Silu,
+    /// GELU by its tanh approximation (Hendrycks and Gimpel 2016).
+    GeluTanh,
+}
+
+/// Constants that a checkpoint was trained with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Multipliers {
+    /// Of the embeddings.
+    pub embedding: f64,
+    /// Of the attention scores; `1 / √head_dim` unless the family says otherwise.
+    pub attention: f64,
+    /// Of what each half of a block adds to the residual stream.
+    pub residual: f64,
+    /// Divisor of the logits.
+    pub logits_divisor: f64,
+    /// `c · tanh(s / c)` of the attention scores.
+    pub attention_softcap: Option<f64>,
+    /// `c · tanh(l / c)` of the logits.
+    pub logits_softcap: Option<f64>,
+}
+
+/// Attention of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerConfig {
+    /// Each token sees itself and the `w - 1` before it.
+    pub window: Option<usize>,
+    /// Which positions turn queries and keys.
+    pub rope: LayerRope,
+}
+
+/// Which rotary embedding a block uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerRope {
+    /// [`ModelConfig::rope`].
+    Global,
+    /// [`ModelConfig::local_rope`].
+    Local,
+    /// None at all (NoPE, Kazemnejad et al. 2023; SmolLM3).
+    None,
 }
 
 impl ModelConfig {
@@ -113,7 +181,7 @@ impl ModelConfig {
 
     /// The content of a `config.json` that [`ModelConfig::from_value`] and `transformers` read.
     pub fn to_value(&self) -> serde_json::Value {
-        parse::to_value(self)
+        write::to_value(self)
     }
 
     /// Number of query heads that share one key and value head.
@@ -121,19 +189,24 @@ impl ModelConfig {
         self.num_attention_heads / self.num_key_value_heads
     }
 
+    /// Longest sequence, in tokens, that the model reads: what the checkpoint declares, or more where its
+    /// rotary scaling is made for more (`dynamic`, `yarn`).
+    pub fn context_length(&self) -> usize {
+        self.rope.reach(self.max_position_embeddings)
+    }
+
     /// Number of weights.
     pub fn num_parameters(&self) -> usize {
-        let (h, q, kv) = (
-            self.hidden_size,
-            self.num_attention_heads * self.head_dim,
-            self.num_key_value_heads * self.head_dim,
-        );
-        let attention = h * (q + 2 * kv) + q * h + if self.qk_norm { 2 * self.head_dim } else { 0 };
-        let biases = if self.attention_bias { q + 2 * kv + h } else { 0 }
-            + if self.mlp_bias { 2 * self.intermediate_size + h } else { 0 };
-        let block = attention + biases + 3 * h * self.intermediate_size + 2 * h;
-        let embeddings = self.vocab_size * h * if self.tie_word_embeddings { 1 } else { 2 };
-        embeddings + self.num_hidden_layers * block + h
+        crate::model::layout(self).iter().map(|stored| stored.shape.iter().product::<usize>()).sum()
+    }
+
+    /// The rotary embedding of a kind of layer; none for [`LayerRope::None`].
+    pub(crate) fn rope_of(&self, kind: LayerRope) -> Option<&RopeConfig> {
+        match kind {
+            LayerRope::Global => Some(&self.rope),
+            LayerRope::Local => self.local_rope.as_ref(),
+            LayerRope::None => None,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -147,29 +220,41 @@ impl ModelConfig {
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_position_embeddings),
         ];
+        // Far above any model, far below where products of sizes overflow.
+        const LIMIT: usize = 1 << 28;
         for (field, value) in positive {
-            if value == 0 {
-                return Err(Error::config(field, "must be positive"));
+            if value == 0 || value > LIMIT {
+                return Err(Error::config(field, format!("{value} is not between 1 and {LIMIT}")));
             }
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
-            return Err(Error::config(
-                "num_key_value_heads",
-                format!(
-                    "{} does not divide num_attention_heads {}",
-                    self.num_key_value_heads, self.num_attention_heads
-                ),
-            ));
+            let (kv, heads) = (self.num_key_value_heads, self.num_attention_heads);
+            let reason = format!("{kv} does not divide num_attention_heads {heads}");
+            return Err(Error::config("num_key_value_heads", reason));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(Error::config(
-                "head_dim",
-                format!("{} is odd; rotary embedding needs pairs", self.head_dim),
-            ));
+            let reason = format!("{} is odd; rotary embedding needs pairs", self.head_dim);
+            return Err(Error::config("head_dim", reason));
         }
-        if self.sliding_window == Some(0) {
+        if self.layers.iter().any(|l| l.window == Some(0)) {
             return Err(Error::config("sliding_window", "must be positive or null"));
         }
-        self.rope.check(self.head_dim)
+        let m = &self.multipliers;
+        let factors = [
+            ("rms_norm_eps", self.rms_norm_eps),
+            ("attention_multiplier", m.attention),
+            ("embedding_multiplier", m.embedding),
+            ("residual_multiplier", m.residual),
+            ("logits_scaling", m.logits_divisor),
+            ("attn_logit_softcapping", m.attention_softcap.unwrap_or(1.0)),
+            ("final_logit_softcapping", m.logits_softcap.unwrap_or(1.0)),
+        ];
+        for (field, value) in factors {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(Error::config(field, format!("{value} is not a positive number")));
+            }
+        }
+        self.rope.check(self.head_dim)?;
+        self.local_rope.as_ref().map_or(Ok(()), |rope| rope.check(self.head_dim))
     }
 }

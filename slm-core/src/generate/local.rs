@@ -144,7 +144,7 @@ impl LocalModel {
         let mut logprobs = Vec::new();
         let mut pending = prompt.to_vec();
         let limit =
-            self.model.config.max_position_embeddings.saturating_sub(prompt.len()).min(config.max_new_tokens);
+            self.model.config.context_length().saturating_sub(prompt.len()).min(config.max_new_tokens);
         let mut finish_reason = FinishReason::Length;
         let rope = &self.model.config.rope;
         for _ in 0..limit {

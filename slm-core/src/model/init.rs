@@ -10,7 +10,7 @@ use rand_distr::{Distribution, Normal};
 use super::CausalLm;
 use super::layout::layout;
 use super::load::Source;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, NormWeight};
 use crate::{Error, Result};
 
 impl CausalLm {
@@ -26,7 +26,8 @@ impl CausalLm {
         for stored in layout(&config) {
             let count = stored.shape.iter().product();
             let name = &stored.name;
-            let values = if name.ends_with(".bias") {
+            let norm_is_offset = config.norm_weight == NormWeight::OffsetFromOne;
+            let values = if name.ends_with(".bias") || (stored.shape.len() == 1 && norm_is_offset) {
                 vec![0.0; count]
             } else if stored.shape.len() == 1 {
                 vec![1.0; count]

@@ -1,12 +1,12 @@
 //! Which tensors a checkpoint of each family holds, and which parameters each of them carries.
 
-use crate::config::{Family, ModelConfig};
+use crate::config::{AttentionBias, Family, ModelConfig, NormPlacement, QkNorm};
 
 /// A tensor of a checkpoint: one parameter, or several stacked by rows (Phi-3's fused projections).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
     /// Name and number of rows of each parameter.
     pub(super) parts: Vec<(String, usize)>,
 }
@@ -26,7 +26,7 @@ impl Stored {
 }
 
 /// All tensors of a checkpoint, in the order of the forward pass.
-pub(super) fn layout(c: &ModelConfig) -> Vec<Stored> {
+pub(crate) fn layout(c: &ModelConfig) -> Vec<Stored> {
     let mut all = vec![Stored::one("model.embed_tokens.weight".into(), &[c.vocab_size, c.hidden_size])];
     for index in 0..c.num_hidden_layers {
         block(c, &format!("model.layers.{index}"), &mut all);
@@ -58,20 +58,39 @@ fn block(c: &ModelConfig, prefix: &str, all: &mut Vec<Stored>) {
     }
     all.push(one("self_attn.o_proj.weight", &[h, q]));
     all.push(one("mlp.down_proj.weight", &[h, m]));
-    if c.attention_bias {
-        for (name, rows) in attention.into_iter().chain([("self_attn.o_proj", h)]) {
-            all.push(one(&format!("{name}.bias"), &[rows]));
-        }
+    let biased = match c.attention_bias {
+        AttentionBias::None => &[][..],
+        AttentionBias::Inputs => &attention[..],
+        AttentionBias::All => &[attention[0], attention[1], attention[2], ("self_attn.o_proj", h)],
+    };
+    for (name, rows) in biased {
+        all.push(one(&format!("{name}.bias"), &[*rows]));
     }
     if c.mlp_bias {
         for (name, rows) in gated.into_iter().chain([("mlp.down_proj", h)]) {
             all.push(one(&format!("{name}.bias"), &[rows]));
         }
     }
-    if c.qk_norm {
-        all.push(one("self_attn.q_norm.weight", &[c.head_dim]));
-        all.push(one("self_attn.k_norm.weight", &[c.head_dim]));
+    let widths = match c.qk_norm {
+        QkNorm::None => None,
+        QkNorm::PerHead => Some((c.head_dim, c.head_dim)),
+        QkNorm::Whole => Some((q, kv)),
+    };
+    if let Some((q, k)) = widths {
+        all.push(one("self_attn.q_norm.weight", &[q]));
+        all.push(one("self_attn.k_norm.weight", &[k]));
     }
-    all.push(one("input_layernorm.weight", &[h]));
-    all.push(one("post_attention_layernorm.weight", &[h]));
+    let norms: &[&str] = match c.norms {
+        NormPlacement::Pre => &["input_layernorm", "post_attention_layernorm"],
+        NormPlacement::Post => &["post_attention_layernorm", "post_feedforward_layernorm"],
+        NormPlacement::Both => &[
+            "input_layernorm",
+            "post_attention_layernorm",
+            "pre_feedforward_layernorm",
+            "post_feedforward_layernorm",
+        ],
+    };
+    for name in norms {
+        all.push(one(&format!("{name}.weight"), &[h]));
+    }
 }

@@ -179,16 +179,17 @@ impl Source {
 
     fn block(&mut self, config: &ModelConfig, prefix: &str, device: &Device) -> Result<Block> {
         let name = |n: &str| format!("{prefix}.{n}");
-        let (q_norm, k_norm) = if config.qk_norm {
-            (
-                Some(self.norm(config, &name("self_attn.q_norm"), device)?),
-                Some(self.norm(config, &name("self_attn.k_norm"), device)?),
-            )
-        } else {
-            (None, None)
+        let mut norm = |n: &str| {
+            let path = name(n);
+            let exists = self.values.contains_key(&format!("{path}.weight"));
+            exists.then(|| self.norm(config, &path, device)).transpose()
         };
+        let (q_norm, k_norm) = (norm("self_attn.q_norm")?, norm("self_attn.k_norm")?);
+        let input_layernorm = norm("input_layernorm")?;
+        let pre_feedforward_layernorm = norm("pre_feedforward_layernorm")?;
+        let post_feedforward_layernorm = norm("post_feedforward_layernorm")?;
         Ok(Block {
-            input_layernorm: self.norm(config, &name("input_layernorm"), device)?,
+            input_layernorm,
             self_attn: Attention {
                 q_proj: self.linear(&name("self_attn.q_proj"), device)?,
                 k_proj: self.linear(&name("self_attn.k_proj"), device)?,
@@ -198,11 +199,14 @@ impl Source {
                 k_norm,
             },
             post_attention_layernorm: self.norm(config, &name("post_attention_layernorm"), device)?,
+            pre_feedforward_layernorm,
             mlp: Mlp {
                 gate_proj: self.linear(&name("mlp.gate_proj"), device)?,
                 up_proj: self.linear(&name("mlp.up_proj"), device)?,
                 down_proj: self.linear(&name("mlp.down_proj"), device)?,
+                activation: config.activation,
             },
+            post_feedforward_layernorm,
         })
     }
 
@@ -224,7 +228,8 @@ impl Source {
     }
 
     fn norm(&mut self, config: &ModelConfig, path: &str, device: &Device) -> Result<RmsNorm> {
-        Ok(RmsNorm { weight: self.take(&format!("{path}.weight"), device)?, epsilon: config.rms_norm_eps })
+        let weight = self.take(&format!("{path}.weight"), device)?;
+        Ok(RmsNorm { weight, epsilon: config.rms_norm_eps, kind: config.norm_weight })
     }
 
     fn take<const D: usize>(&mut self, name: &str, device: &Device) -> Result<Tensor<D>> {

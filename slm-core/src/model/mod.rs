@@ -6,14 +6,14 @@ mod layout;
 mod load;
 mod save;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 pub use files::{TensorFile, write_atomically};
+pub(crate) use layout::layout;
 pub use load::Value;
 pub use save::FloatType;
 
 use crate::config::ModelConfig;
-use crate::nn::{Block, KvCache, Linear, RmsNorm, Rotation, Weight};
-use crate::nn::{Pass, causal_mask};
+use crate::nn::{Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
 use crate::{Error, Result};
 
 /// A causal language model of any [`Family`](crate::config::Family).
@@ -32,6 +32,15 @@ pub struct CausalLm {
     pub norm: RmsNorm,
     /// `[vocab, hidden]`; `None` where the embedding serves as the head.
     pub lm_head: Option<Linear>,
+}
+
+/// New tokens of one sequence, and the cache of those before them.
+#[derive(Debug)]
+pub struct Continuation<'a> {
+    /// The new tokens.
+    pub ids: &'a [u32],
+    /// Holds them too, after the pass.
+    pub cache: &'a mut KvCache,
 }
 
 /// A weight of full precision, by reference.
@@ -80,30 +89,77 @@ impl CausalLm {
     ///
     /// # Errors
     /// When the sequence is empty or would exceed the model's context.
-    pub fn hidden(&self, ids: Tensor<2, Int>, mut cache: Option<&mut KvCache>) -> Result<Tensor<3>> {
+    pub fn hidden(&self, ids: Tensor<2, Int>, cache: Option<&mut KvCache>) -> Result<Tensor<3>> {
+        let new = ids.dims()[1];
+        match cache {
+            Some(cache) => self.pass(ids, &[new], &mut [cache]),
+            None => self.pass(ids, &[new], &mut []),
+        }
+    }
+
+    /// Logits of the last position of several sequences of any lengths, read in one pass. Each sequence sees its
+    /// own tokens and its own cache alone.
+    ///
+    /// # Shapes
+    /// To `[sequences, vocab]`.
+    ///
+    /// # Errors
+    /// When there is no sequence, one is empty, or one would exceed the model's context.
+    pub fn next_logits_of(&self, sequences: &mut [Continuation<'_>]) -> Result<Tensor<2>> {
+        let device = self.device();
+        let ids: Vec<i32> = sequences.iter().flat_map(|s| s.ids.iter().map(|id| *id as i32)).collect();
+        let lengths: Vec<usize> = sequences.iter().map(|s| s.ids.len()).collect();
+        let count = ids.len();
+        let ids = Tensor::from_data(TensorData::new(ids, [1, count]), &device);
+        let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|s| &mut *s.cache).collect();
+        let hidden = self.pass(ids, &lengths, &mut caches)?;
+        let mut end = 0;
+        let last = lengths.iter().map(|length| {
+            end += length;
+            hidden.clone().narrow(1, end - 1, 1)
+        });
+        let last = Tensor::cat(last.collect(), 1); // [1, sequences, hidden]
+        Ok(self.logits(last).squeeze_dim(0))
+    }
+
+    /// One pass over sequences of `lengths` new tokens. `ids` holds them behind one another in one row, or is a
+    /// batch of sequences of the same length, which then share one cache.
+    fn pass(&self, ids: Tensor<2, Int>, lengths: &[usize], caches: &mut [&mut KvCache]) -> Result<Tensor<3>> {
         let [batch, new] = ids.dims();
-        let past = cache.as_ref().map_or(0, |c| c.len());
-        let limit = self.config.max_position_embeddings;
-        if new == 0 || past + new > limit {
-            let reason = format!("{past} cached and {new} new tokens; the context holds 1 to {limit}");
+        let past = |index: usize| caches.get(index).map_or(0, |c| c.len());
+        let runs: Vec<_> = lengths.iter().enumerate().map(|(i, n)| past(i)..past(i) + n).collect();
+        let limit = self.config.context_length();
+        if let Some(run) = runs.iter().find(|run| run.is_empty() || run.end > limit) {
+            let (old, added) = (run.start, run.len());
+            let reason = format!("{old} cached and {added} new tokens; the context holds 1 to {limit}");
             return Err(Error::Request { reason });
         }
-        let device = ids.device();
+        if runs.is_empty() {
+            return Err(Error::Request { reason: "there is no sequence to read".into() });
+        }
         let pass = Pass {
             config: &self.config,
-            rotation: Rotation::new(&self.config, past, new, &device),
-            mask: causal_mask(past, new, self.config.sliding_window, &device),
+            rotations: Rotations::new(&self.config, &runs, &ids.device()),
+            lengths: lengths.to_vec(),
         };
-        let width = self.config.hidden_size;
-        let mut x =
-            self.embed_tokens.clone().select(0, ids.reshape([batch * new])).reshape([batch, new, width]);
+        let mut x = self.embed(ids.reshape([batch * new])).reshape([batch, new, self.config.hidden_size]);
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, index, &pass, cache.as_deref_mut());
+            x = layer.forward(x, index, &pass, caches);
         }
-        if let Some(cache) = cache {
-            cache.advance(new);
+        for (cache, added) in caches.iter_mut().zip(lengths) {
+            cache.advance(*added);
         }
         Ok(self.norm.forward(x))
+    }
+
+    /// # Shapes
+    /// `[tokens]` to `[tokens, hidden]`.
+    fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        let x = self.embed_tokens.clone().select(0, ids).cast(FloatDType::F32);
+        match self.config.multipliers.embedding {
+            1.0 => x,
+            factor => x.mul_scalar(factor as f32),
+        }
     }
 
     /// Applies the head.
@@ -111,9 +167,17 @@ impl CausalLm {
     /// # Shapes
     /// `[.., hidden]` to `[.., vocab]`.
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        match &self.lm_head {
+        let logits = match &self.lm_head {
             Some(head) => head.forward(hidden),
             None => Linear::dense(self.embed_tokens.clone()).forward(hidden),
+        };
+        let logits = match self.config.multipliers.logits_divisor {
+            1.0 => logits,
+            divisor => logits.div_scalar(divisor as f32),
+        };
+        match self.config.multipliers.logits_softcap {
+            None => logits,
+            Some(cap) => logits.div_scalar(cap as f32).tanh().mul_scalar(cap as f32),
         }
     }
 
@@ -126,18 +190,9 @@ impl CausalLm {
             for (name, linear) in block.linears_mut() {
                 visit_linear(&format!("{prefix}.{name}"), linear, f);
             }
-            let attention = &mut block.self_attn;
-            for (name, norm) in [("q_norm", &mut attention.q_norm), ("k_norm", &mut attention.k_norm)] {
-                if let Some(norm) = norm {
-                    f(&format!("{prefix}.self_attn.{name}.weight"), Parameter::Vector(&mut norm.weight));
-                }
+            for (name, norm) in block.norms_mut() {
+                f(&format!("{prefix}.{name}.weight"), Parameter::Vector(&mut norm.weight));
             }
-            f(
-                &format!("{prefix}.input_layernorm.weight"),
-                Parameter::Vector(&mut block.input_layernorm.weight),
-            );
-            let name = format!("{prefix}.post_attention_layernorm.weight");
-            f(&name, Parameter::Vector(&mut block.post_attention_layernorm.weight));
         }
         f("model.norm.weight", Parameter::Vector(&mut self.norm.weight));
         if let Some(head) = &mut self.lm_head {

@@ -1,9 +1,10 @@
 //! Causal grouped-query attention.
 
-use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
+use burn::tensor::Tensor;
 
-use super::{KvCache, Linear, RmsNorm, Rotation};
-use crate::config::ModelConfig;
+use super::fused::{self, AttentionOptions};
+use super::{KvCache, Linear, RmsNorm, Rotations};
+use crate::config::{ModelConfig, QkNorm};
 
 /// Attention of a block, with its projections.
 #[derive(Debug, Clone)]
@@ -16,9 +17,9 @@ pub struct Attention {
     pub v_proj: Linear,
     /// `[hidden, heads · head_dim]`.
     pub o_proj: Linear,
-    /// Over each query head (Qwen3).
+    /// Over the queries, see [`QkNorm`].
     pub q_norm: Option<RmsNorm>,
-    /// Over each key head (Qwen3).
+    /// Over the keys, see [`QkNorm`].
     pub k_norm: Option<RmsNorm>,
 }
 
@@ -26,12 +27,14 @@ pub struct Attention {
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     pub(crate) config: &'a ModelConfig,
-    pub(crate) rotation: Rotation,
-    /// `[1, 1, new, all]`, added to the scores; `None` where every key is visible.
-    pub(crate) mask: Option<Tensor<4>>,
+    pub(crate) rotations: Rotations,
+    /// Tokens of each sequence, where several lie behind one another in one row; else empty.
+    pub(crate) lengths: Vec<usize>,
 }
 
 impl Attention {
+    /// `caches` is empty or holds one for each sequence of the pass.
+    ///
     /// # Shapes
     /// `[batch, new, hidden]` to the same.
     pub(crate) fn forward(
@@ -39,59 +42,52 @@ impl Attention {
         x: Tensor<3>,
         layer: usize,
         pass: &Pass<'_>,
-        cache: Option<&mut KvCache>,
+        caches: &mut [&mut KvCache],
     ) -> Tensor<3> {
         let c = pass.config;
         let [batch, new, _] = x.dims();
-        let heads = |y: Tensor<3>, n: usize| y.reshape([batch, new, n, c.head_dim]).swap_dims(1, 2);
-        let norm = |y: Tensor<4>, n: &Option<RmsNorm>| match n {
-            Some(n) => n.forward(y),
-            None => y,
-        };
-        let q = heads(self.q_proj.forward(x.clone()), c.num_attention_heads);
-        let k = heads(self.k_proj.forward(x.clone()), c.num_key_value_heads);
+        let heads = |y: Tensor<3>, n: usize| y.reshape([batch, new, n, c.head_dim]);
+        let q = self.q_proj.forward(x.clone());
+        let k = self.k_proj.forward(x.clone());
         let v = heads(self.v_proj.forward(x), c.num_key_value_heads);
-        let q = pass.rotation.apply(norm(q, &self.q_norm));
-        let k = pass.rotation.apply(norm(k, &self.k_norm));
-        let (k, v) = match cache {
-            Some(cache) => cache.append(layer, k, v),
-            None => (k, v),
+        let normed = |y: Tensor<3>, n: usize, norm: &Option<RmsNorm>| match (norm, c.qk_norm) {
+            (Some(norm), QkNorm::Whole) => heads(norm.forward(y), n),
+            (Some(norm), _) => norm.forward(heads(y, n)),
+            (None, _) => heads(y, n),
         };
-        let y = attend(q, k, v, pass.mask.as_ref()); // [batch, heads, new, head_dim]
-        let y = y.swap_dims(1, 2).reshape([batch, new, c.num_attention_heads * c.head_dim]);
-        self.o_proj.forward(y)
+        let kind = c.layers[layer].rope;
+        let q = pass.rotations.apply(normed(q, c.num_attention_heads, &self.q_norm), kind);
+        let k = pass.rotations.apply(normed(k, c.num_key_value_heads, &self.k_norm), kind);
+        let y = attend([q, k, v], layer, pass, caches);
+        self.o_proj.forward(y.reshape([batch, new, c.num_attention_heads * c.head_dim]))
     }
 }
 
-/// Softmax attention without expanding keys and values: the queries of a group are stacked.
-fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&Tensor<4>>) -> Tensor<4> {
-    let [batch, heads, new, width] = q.dims();
-    let [_, groups, all, _] = k.dims();
-    let stacked = heads / groups * new;
-    let q = q.mul_scalar((width as f32).sqrt().recip()).reshape([batch, groups, stacked, width]);
-    let mut scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, new, all]);
-    if let Some(mask) = mask {
-        scores = scores + mask.clone();
+/// Each sequence of the pass attends to itself and to its own past.
+///
+/// # Shapes
+/// Queries, keys and values `[batch, new, heads, head_dim]` to the shape of the queries.
+fn attend(qkv: [Tensor<4>; 3], layer: usize, pass: &Pass<'_>, caches: &mut [&mut KvCache]) -> Tensor<4> {
+    let c = pass.config;
+    let options = AttentionOptions {
+        scale: c.multipliers.attention as f32,
+        causal: true,
+        window: c.layers[layer].window,
+        softcap: c.multipliers.attention_softcap.map(|s| s as f32),
+    };
+    let one = |[q, k, v]: [Tensor<4>; 3], cache: Option<&mut &mut KvCache>| match cache {
+        Some(cache) => cache.attend(layer, [q, k, v], &options),
+        None => fused::attention(q, k, v, &options),
+    };
+    if pass.lengths.len() <= 1 {
+        return one(qkv, caches.first_mut());
     }
-    let weights = softmax(scores, 3).reshape([batch, groups, stacked, all]);
-    weights.matmul(v).reshape([batch, heads, new, width])
-}
-
-/// The additive mask of `new` tokens after `past` ones: causal, within the sliding window.
-pub(crate) fn causal_mask(
-    past: usize,
-    new: usize,
-    window: Option<usize>,
-    device: &Device,
-) -> Option<Tensor<4>> {
-    let all = past + new;
-    if new == 1 && window.is_none_or(|w| all <= w) {
-        return None;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(pass.lengths.len());
+    for (index, length) in pass.lengths.iter().enumerate() {
+        let part = qkv.each_ref().map(|t| t.clone().narrow(1, start, *length));
+        parts.push(one(part, caches.get_mut(index)));
+        start += length;
     }
-    let mut values = Vec::with_capacity(new * all);
-    for query in past..all {
-        let first = window.map_or(0, |w| (query + 1).saturating_sub(w));
-        values.extend((0..all).map(|key| if (first..=query).contains(&key) { 0.0 } else { -1e30_f32 }));
-    }
-    Some(Tensor::from_data(TensorData::new(values, [1, 1, new, all]), device))
+    Tensor::cat(parts, 1)
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use super::fused::{self, AttentionOptions};
+
 /// Keys and values per layer, an argument of the forward pass and never part of the model.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
@@ -33,23 +35,29 @@ impl KvCache {
         self.length = length;
         for slot in &mut self.layers {
             *slot = match slot.take() {
-                Some((k, v)) if length > 0 => Some((k.narrow(2, 0, length), v.narrow(2, 0, length))),
+                Some((k, v)) if length > 0 => Some((k.narrow(1, 0, length), v.narrow(1, 0, length))),
                 _ => None,
             };
         }
     }
 
-    /// Appends keys and values `[batch, kv_heads, new, head_dim]` of a layer and returns all of that layer.
-    pub(crate) fn append(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    /// Appends keys and values `[batch, new, kv_heads, head_dim]` of a layer, and attends queries
+    /// `[batch, new, heads, head_dim]` to all of that layer.
+    pub(crate) fn attend(
+        &mut self,
+        layer: usize,
+        [q, k, v]: [Tensor<4>; 3],
+        options: &AttentionOptions,
+    ) -> Tensor<4> {
         if self.layers.len() <= layer {
             self.layers.resize(layer + 1, None);
         }
-        let all = match self.layers[layer].take() {
-            Some((old_k, old_v)) => (Tensor::cat(vec![old_k, k], 2), Tensor::cat(vec![old_v, v], 2)),
+        let (k, v) = match self.layers[layer].take() {
+            Some((old_k, old_v)) => (Tensor::cat(vec![old_k, k], 1), Tensor::cat(vec![old_v, v], 1)),
             None => (k, v),
         };
-        self.layers[layer] = Some(all.clone());
-        all
+        self.layers[layer] = Some((k.clone(), v.clone()));
+        fused::attention(q, k, v, options)
     }
 
     /// Counts tokens once all layers have appended them.

@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use slm_kernels::PackedTensor;
 
+use super::fused;
+
 /// A linear layer `y = x·Wᵀ + b`, plus the low-rank path of an adapter where there is one.
 ///
 /// Fine-tuning a packed base is [`Weight::Packed`] with an [`Adapter`]: composition, no third type.
@@ -49,7 +51,7 @@ impl Weight {
     /// `[.., in]` to `[.., out]`.
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Dense(w) => times_transposed(x, w),
+            Self::Dense(w) => fused::dense_linear(x, w),
             Self::Packed(w) => match slm_kernels::ops::linear(x, w) {
                 Ok(y) => y,
                 // As burn's own product does on a misshapen operand; loading has checked every shape.
@@ -77,7 +79,7 @@ impl Adapter {
     }
 
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        times_transposed(times_transposed(x, &self.a), &self.b).mul_scalar(self.scale)
+        fused::dense_linear(fused::dense_linear(x, &self.a), &self.b).mul_scalar(self.scale)
     }
 }
 
@@ -107,12 +109,4 @@ impl Linear {
             None => y,
         }
     }
-}
-
-/// `x·Wᵀ` over the last dimension, as one matrix product whatever the rank of `x`.
-fn times_transposed<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
-    let mut dims = x.dims();
-    let (rows, inputs) = (dims[..D - 1].iter().product::<usize>(), dims[D - 1]);
-    dims[D - 1] = w.dims()[0];
-    x.reshape([rows, inputs]).matmul(w.clone().transpose()).reshape(dims)
 }

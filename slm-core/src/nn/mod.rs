@@ -3,6 +3,7 @@
 mod attention;
 mod block;
 mod cache;
+mod fused;
 mod linear;
 mod norm;
 mod rope;
@@ -14,4 +15,5 @@ pub use linear::{Adapter, Linear, Weight};
 pub use norm::RmsNorm;
 pub use rope::Rotation;
 
-pub(crate) use attention::{Pass, causal_mask};
+pub(crate) use attention::Pass;
+pub(crate) use rope::Rotations;

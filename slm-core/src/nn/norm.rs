@@ -2,13 +2,18 @@
 
 use burn::tensor::Tensor;
 
+use super::fused;
+use crate::config::NormWeight;
+
 /// RMSNorm (Zhang and Sennrich 2019): `x / √(mean(x²) + ε) · w`.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
-    /// `[width]`.
+    /// `[width]`, as the checkpoint stores it.
     pub weight: Tensor<1>,
     /// Added to the mean square.
     pub epsilon: f64,
+    /// Whether `w` is the weight or one plus the weight.
+    pub kind: NormWeight,
 }
 
 impl RmsNorm {
@@ -17,7 +22,11 @@ impl RmsNorm {
     /// # Shapes
     /// `[.., width]` to the same.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let scale = x.clone().powi_scalar(2).mean_dim(D - 1).add_scalar(self.epsilon).sqrt();
-        x / scale * self.weight.clone().unsqueeze()
+        match self.kind {
+            NormWeight::Factor => fused::rms_norm(x, &self.weight, self.epsilon),
+            NormWeight::OffsetFromOne => {
+                fused::rms_norm(x, &self.weight.clone().add_scalar(1.0), self.epsilon)
+            }
+        }
     }
 }

@@ -1,49 +1,79 @@
 //! Rotary position embedding of queries and keys.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::ModelConfig;
+use super::fused;
+use crate::config::{LayerRope, ModelConfig, RopeConfig};
 
-/// Cosines and sines of a run of positions, computed once per forward pass for all layers.
+/// Cosines and sines of runs of positions.
 #[derive(Debug, Clone)]
 pub struct Rotation {
-    /// `[1, 1, positions, head_dim]`.
-    cos: Tensor<4>,
-    /// `[1, 1, positions, head_dim]`.
-    sin: Tensor<4>,
+    /// `[positions, rotary_dim / 2]`.
+    cos: Tensor<2>,
+    /// `[positions, rotary_dim / 2]`.
+    sin: Tensor<2>,
 }
 
 impl Rotation {
-    /// The rotation of `count` positions from `start` on.
-    pub fn new(config: &ModelConfig, start: usize, count: usize, device: &Device) -> Self {
-        let frequencies = config.rope.inverse_frequencies(config.head_dim, start + count);
-        let factor = config.rope.attention_factor();
-        let table = |f: fn(f64) -> f64| {
-            let mut values = Vec::with_capacity(count * config.head_dim);
-            for position in start..start + count {
-                for _half in 0..2 {
+    /// The rotation of runs of positions, one run for each sequence, behind one another. The end of a run is the
+    /// length of its sequence, on which some scalings depend.
+    pub fn new(rope: &RopeConfig, runs: &[Range<usize>], device: &Device) -> Self {
+        let count: usize = runs.iter().map(ExactSizeIterator::len).sum();
+        let half = rope.rotary_dim / 2;
+        let factor = rope.attention_factor();
+        let (mut cos, mut sin) = (Vec::with_capacity(count * half), Vec::with_capacity(count * half));
+        for run in runs {
+            let frequencies = rope.inverse_frequencies(run.end);
+            for position in run.clone() {
+                for frequency in &frequencies {
                     // transformers rounds frequency and angle to f32; so does this, to agree at large positions
-                    values.extend(
-                        frequencies
-                            .iter()
-                            .map(|w| (f(f64::from(position as f32 * *w as f32)) * factor) as f32),
-                    );
+                    let angle = f64::from(position as f32 * *frequency as f32);
+                    cos.push((angle.cos() * factor) as f32);
+                    sin.push((angle.sin() * factor) as f32);
                 }
             }
-            Tensor::from_data(TensorData::new(values, [1, 1, count, config.head_dim]), device)
-        };
-        Self { cos: table(f64::cos), sin: table(f64::sin) }
+        }
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [count, half]), device);
+        Self { cos: tensor(cos), sin: tensor(sin) }
     }
 
-    /// Rotates each pair `(i, i + head_dim / 2)`.
+    /// Rotates each pair `(i, i + rotary_dim / 2)`.
     ///
     /// # Shapes
-    /// `[batch, heads, positions, head_dim]` to the same.
+    /// `[batch, positions, heads, head_dim]` to the same.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.clone().narrow(3, half, half);
-        let turned = Tensor::cat(vec![second.neg(), first], 3);
-        x * self.cos.clone() + turned * self.sin.clone()
+        fused::rotate(x, &self.cos, &self.sin)
+    }
+}
+
+/// The rotations of one forward pass, computed once for all layers.
+#[derive(Debug, Clone)]
+pub(crate) struct Rotations {
+    global: Option<Rotation>,
+    local: Option<Rotation>,
+}
+
+impl Rotations {
+    pub(crate) fn new(config: &ModelConfig, runs: &[Range<usize>], device: &Device) -> Self {
+        let of = |kind: LayerRope| {
+            let used = config.layers.iter().any(|l| l.rope == kind);
+            config.rope_of(kind).filter(|_| used).map(|rope| Rotation::new(rope, runs, device))
+        };
+        Self { global: of(LayerRope::Global), local: of(LayerRope::Local) }
+    }
+
+    /// Rotates as the layers of a kind do.
+    pub(crate) fn apply(&self, x: Tensor<4>, kind: LayerRope) -> Tensor<4> {
+        let rotation = match kind {
+            LayerRope::Global => self.global.as_ref(),
+            LayerRope::Local => self.local.as_ref(),
+            LayerRope::None => None,
+        };
+        match rotation {
+            Some(rotation) => rotation.apply(x),
+            None => x,
+        }
     }
 }

@@ -3,12 +3,14 @@
 
     python3 make.py <output folder>          needs: torch transformers peft safetensors tokenizers
 
-Weights are random and no norm is exactly one, so that every weight matters. Recorded with transformers 5.23, peft 0.21
-and torch 2.15 (float32, eager attention, one thread). Per family:
+Weights are random and no norm is exactly one, so that every weight matters. Recorded with transformers 5.23 and 5.24,
+peft 0.21 and torch 2.15 (float32, eager attention, one thread). Per family:
 
     config.json, tokenizer.json, model.safetensors    a Hugging Face directory
-    reference.safetensors     input_ids [2,40]; logits [2,40,512]; logits_12: the first 12 tokens alone; hidden.N;
+    reference.safetensors     input_ids [rows,40]; logits [rows,40,512]; logits_12: the first 12 tokens alone; hidden.N;
                               loss (labels are the inputs); greedy_12_16: 16 greedy tokens after 12
+
+Whatever has a window, a border or a rotary scaling has it well within those 40 tokens.
     ../../../slm-lora/tests/goldens/FAMILY-KIND       a PEFT adapter, its logits, five AdamW losses, merged logits
 """
 import json
@@ -33,6 +35,14 @@ LLAMA3 = dict(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_ma
               rope_type="llama3")
 LONGROPE = dict(type="longrope", short_factor=[1.0, 1.01, 1.03, 1.08, 1.1, 1.3, 1.5, 1.9],
                 long_factor=[1.05, 1.2, 1.6, 2.5, 3.9, 5.1, 6.6, 7.9])
+
+
+def small(kind, architecture, **more):
+    """Half as wide, for the families that came later."""
+    narrow = dict(hidden_size=32, intermediate_size=64, max_position_embeddings=256)
+    return config(kind, architecture, **{**narrow, **more})
+
+
 # The seed of a family is its number.
 FAMILIES = {
     "qwen3": (0, config("qwen3", "Qwen3ForCausalLM", head_dim=32, attention_bias=False, max_position_embeddings=256,
@@ -47,7 +57,44 @@ FAMILIES = {
                        max_position_embeddings=128, pad_token_id=0, original_max_position_embeddings=16,
                        rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=262144, tie_word_embeddings=False,
                        rope_scaling=LONGROPE)),
+    "qwen2": (10, small("qwen2", "Qwen2ForCausalLM", num_hidden_layers=3, max_window_layers=2, rms_norm_eps=1e-6,
+                        rope_theta=1000000.0, sliding_window=8, use_sliding_window=True, tie_word_embeddings=False)),
+    "gemma2": (11, small("gemma2", "Gemma2ForCausalLM", head_dim=16, hidden_act=None, attention_bias=False,
+                         hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=24, sliding_window=8,
+                         attn_logit_softcapping=5.0, final_logit_softcapping=3.0, rms_norm_eps=1e-6,
+                         rope_theta=10000.0, tie_word_embeddings=True, pad_token_id=0)),
+    "gemma3": (12, small("gemma3_text", "Gemma3ForCausalLM", head_dim=16, hidden_act=None, attention_bias=False,
+                         num_hidden_layers=3, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=24,
+                         attn_logit_softcapping=None, final_logit_softcapping=None, rms_norm_eps=1e-6,
+                         rope_theta=1000000.0, rope_local_base_freq=10000.0, sliding_window=8, sliding_window_pattern=2,
+                         rope_scaling=dict(rope_type="linear", factor=8.0), tie_word_embeddings=True, pad_token_id=0)),
+    "phi4": (13, small("phi3", "Phi3ForCausalLM", attention_bias=False, embd_pdrop=0.0, resid_pdrop=0.0, hidden_size=64,
+                       pad_token_id=0, original_max_position_embeddings=16, rms_norm_eps=1e-5, rope_theta=10000.0,
+                       sliding_window=262144, tie_word_embeddings=True, partial_rotary_factor=0.75,
+                       rope_scaling=dict(type="longrope", short_factor=[1.0, 1.01, 1.03, 1.08, 1.1, 1.3],
+                                         long_factor=[1.05, 1.2, 1.6, 2.5, 3.9, 5.1]))),
+    "smollm3": (14, small("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=4, no_rope_layers=[1, 0, 1, 0],
+                          no_rope_layer_interval=2, attention_bias=False, mlp_bias=False, rms_norm_eps=1e-6,
+                          rope_theta=5000000.0, rope_scaling=None, sliding_window=None, use_sliding_window=False,
+                          layer_types=["full_attention"] * 4, tie_word_embeddings=True, pad_token_id=0)),
+    "olmo2": (15, small("olmo2", "Olmo2ForCausalLM", attention_bias=False, rms_norm_eps=1e-6, rope_theta=500000.0,
+                        rope_scaling=None, tie_word_embeddings=False, pad_token_id=0)),
+    "granite": (16, small("granite", "GraniteForCausalLM", attention_bias=False, mlp_bias=False, rms_norm_eps=1e-5,
+                          rope_theta=10000.0, rope_scaling=None, embedding_multiplier=3.0, attention_multiplier=0.2,
+                          residual_multiplier=0.22, logits_scaling=2.0, tie_word_embeddings=True, pad_token_id=0)),
+    "linear": (17, small("llama", "LlamaForCausalLM", attention_bias=False, mlp_bias=False, rms_norm_eps=1e-5,
+                         rope_theta=10000.0, rope_scaling=dict(rope_type="linear", factor=4.0),
+                         tie_word_embeddings=True, pretraining_tp=1)),
+    "dynamic": (18, small("llama", "LlamaForCausalLM", attention_bias=True, mlp_bias=True, rms_norm_eps=1e-5,
+                          rope_theta=10000.0, rope_scaling=dict(type="dynamic", factor=4.0),
+                          max_position_embeddings=16, tie_word_embeddings=True, pretraining_tp=1)),
+    "yarn": (19, small("qwen3", "Qwen3ForCausalLM", head_dim=16, attention_bias=False, max_window_layers=2,
+                       rms_norm_eps=1e-6, rope_theta=10000.0, sliding_window=None, use_sliding_window=False,
+                       rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16),
+                       max_position_embeddings=16, tie_word_embeddings=True)),
 }
+# Norms of these multiply by one plus their weight, and embeddings by the square root of the width.
+GEMMA = {"gemma2", "gemma3"}
 
 
 def tokenizer(folder):
@@ -82,6 +129,7 @@ def family(out, name, number, settings):
     from transformers import AutoConfig, AutoModelForCausalLM
     folder = f"{out}/{name}"
     os.makedirs(folder, exist_ok=True)
+    settings = {key: value for key, value in settings.items() if key != "hidden_act" or value}
     json.dump(settings, open(f"{folder}/config.json", "w"), indent=1)
     vocabulary = tokenizer(folder)
     torch.manual_seed(1000 + number)
@@ -91,14 +139,15 @@ def family(out, name, number, settings):
         for path, weight in sorted(model.named_parameters()):
             z = torch.randn(weight.shape, generator=noise)
             scale = 1.4 / weight.shape[-1] ** 0.5
-            weight.copy_(1.0 + 0.2 * z if "norm" in path else z if "embed" in path else z * scale)
+            one, embedding = 0.0 if name in GEMMA else 1.0, 1.0 if number < 10 else 0.25
+            weight.copy_(one + 0.2 * z if "norm" in path else embedding * z if "embed" in path else z * scale)
     weights = contiguous(model.state_dict())
     if settings["tie_word_embeddings"]:
         weights.pop("lm_head.weight", None)
     save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
 
     model = load(folder).eval()
-    ids = torch.randint(1, vocabulary, (2, 40), generator=torch.Generator().manual_seed(77))
+    ids = torch.randint(1, vocabulary, (2 if number < 10 else 1, 40), generator=torch.Generator().manual_seed(77))
     with torch.no_grad():
         whole = model(ids, output_hidden_states=True, labels=ids)
         greedy = model.generate(ids[:1, :12], max_new_tokens=16, do_sample=False, eos_token_id=None, pad_token_id=0)

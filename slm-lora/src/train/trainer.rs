@@ -57,7 +57,7 @@ impl Trainer {
     pub fn new(model: CausalLm, texts: Vec<TrainingText>, config: TrainConfig) -> Result<Self> {
         config.check()?;
         let (batches, mut plan) = Batches::new(texts, &config)?;
-        if config.max_length > model.config.max_position_embeddings {
+        if config.max_length > model.config.context_length() {
             let reason = format!("{} is more than the model's context", config.max_length);
             return Err(Error::Config { field: "max_length", reason });
         }
