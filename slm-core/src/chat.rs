@@ -115,6 +115,31 @@ pub struct TokenLogprob {
     pub id: u32,
     /// Natural logarithm of the token's probability.
     pub logprob: f32,
+    /// The most likely tokens at this place, most likely first, where the request asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<TopLogprob>,
+}
+
+/// A token that might have come, and its log-probability.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TopLogprob {
+    /// Token id.
+    pub id: u32,
+    /// Natural logarithm of the token's probability.
+    pub logprob: f32,
+}
+
+/// How sure the model was of an answer, under its unmodified distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Confidence {
+    /// Mean log-probability of a token, in nats.
+    pub mean_logprob: f32,
+    /// Log-probability of the least likely token, in nats.
+    pub min_logprob: f32,
+    /// Mean distance between the two most likely tokens' probabilities, from 0 to 1.
+    pub mean_margin: f32,
+    /// Mean entropy of the next token, in nats.
+    pub mean_entropy: f32,
 }
 
 /// Where a statement of an answer comes from.
@@ -176,6 +201,7 @@ pub trait LanguageModel {
 
     /// Answers `request`, handing each piece of text to `on_text` as soon as it is final.
     ///
+    /// Pieces may be empty: a local model calls `on_text` after each token, so that it can be cancelled at each.
     /// `on_text` returns [`ControlFlow::Break`] to cancel; the response then holds what was generated
     /// so far with [`FinishReason::Cancelled`]. The pieces concatenate to the response's `text`.
     ///

@@ -71,6 +71,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// An answer is not what was asked for.
+    #[error("the answer does not fit: {reason}\nanswer: {text}")]
+    Answer {
+        /// The answer.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Reading a tensor back from the device failed.
     #[error("device: {reason}")]
     Device {

@@ -9,8 +9,8 @@ pub mod nn;
 pub mod text;
 
 pub use chat::{
-    ChatRequest, ChatResponse, Citation, Embedder, FinishReason, LanguageModel, Message, Role, TokenLogprob,
-    Usage,
+    ChatRequest, ChatResponse, Citation, Confidence, Embedder, FinishReason, LanguageModel, Message, Role,
+    TokenLogprob, TopLogprob, Usage,
 };
 pub use config::ModelConfig;
 pub use error::{Error, Result};

@@ -10,7 +10,6 @@ mod write;
 use std::path::Path;
 
 pub use family::Family;
-pub(crate) use fields::Fields;
 pub(crate) use parse::ids_of;
 pub use rope::{RopeConfig, RopeScaling};
 

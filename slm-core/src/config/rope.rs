@@ -153,6 +153,17 @@ impl RopeConfig {
         matches!(&self.scaling, RopeScaling::LongRope { original_max_position_embeddings: o, .. } if length > *o)
     }
 
+    /// Whether sequences of `a` and of `b` tokens turn by the same frequencies.
+    pub fn turns_alike(&self, a: usize, b: usize) -> bool {
+        match &self.scaling {
+            RopeScaling::LongRope { .. } => self.is_long(a) == self.is_long(b),
+            RopeScaling::Dynamic { original_max_position_embeddings: original, .. } => {
+                a == b || a.max(b) <= *original
+            }
+            _ => true,
+        }
+    }
+
     /// The longest sequence that the scaling is made for, where it is made for more than `trained` tokens.
     pub(super) fn reach(&self, trained: usize) -> usize {
         match &self.scaling {

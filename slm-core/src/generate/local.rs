@@ -6,12 +6,12 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::json;
 
-use super::sampler::log_probability;
-use super::stop::StopBuffer;
-use super::{GenerationConfig, Sampler};
-use crate::chat::{ChatRequest, ChatResponse, FinishReason, LanguageModel, TokenLogprob, Usage};
+use super::logprobs::log_probability;
+use super::sequence::{OnText, Sequence};
+use super::{GenerationConfig, Grammars, PrefixCache};
+use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
-use crate::model::{FloatType, write_atomically};
+use crate::model::{Continuation, FloatType, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
 use crate::{CausalLm, Error, Result};
@@ -29,6 +29,10 @@ pub struct LocalModel {
     pub template: Option<ChatTemplate>,
     /// Tokens that end an answer.
     pub eos: Vec<u32>,
+    /// Keys and values of texts that later prompts may begin with; `None` reads each prompt whole.
+    pub prefixes: Option<PrefixCache>,
+    /// The vocabulary for constrained answers; begins empty.
+    pub grammars: Grammars,
 }
 
 /// What a decode loop made.
@@ -40,6 +44,10 @@ pub struct Generated {
     pub ids: Vec<u32>,
     /// Per id, under the unmodified distribution; empty unless asked for.
     pub logprobs: Vec<TokenLogprob>,
+    /// Log-probability of each token of the prompt but the first; empty unless asked for.
+    pub prompt_logprobs: Vec<f32>,
+    /// How sure the model was; where log-probabilities were asked for.
+    pub confidence: Option<Confidence>,
     /// Why it ended.
     pub finish_reason: FinishReason,
 }
@@ -72,7 +80,21 @@ impl LocalModel {
         let named = if path.exists() { ids_of(&read_json(&path)?["eos_token_id"]) } else { None };
         let eos = named.unwrap_or_else(|| model.config.eos_token_ids.clone());
         let name = directory.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
-        Ok(Self { name, model, tokenizer, template: ChatTemplate::load(directory)?, eos })
+        Ok(Self { template: ChatTemplate::load(directory)?, eos, ..Self::new(name, model, tokenizer) })
+    }
+
+    /// A model that continues text, put together from its parts, with the end-of-sequence tokens of its
+    /// configuration.
+    pub fn new(name: impl Into<String>, model: CausalLm, tokenizer: Tokenizer) -> Self {
+        Self {
+            name: name.into(),
+            eos: model.config.eos_token_ids.clone(),
+            model,
+            tokenizer,
+            template: None,
+            prefixes: None,
+            grammars: Grammars::default(),
+        }
     }
 
     /// Writes a directory that [`LocalModel::load`] and `transformers` read. Adapters are not part of it: merge
@@ -124,86 +146,113 @@ impl LocalModel {
         }
     }
 
-    /// Continues `prompt`: one batched prefill, then a token at a time.
+    /// Continues `prompt`: one batched prefill, then a token at a time, or several where a guess at them
+    /// ([`Lookup`](super::Lookup)) comes true. `on_text` is called after each token, with an empty text where
+    /// none is complete, and may cancel there; also between parts of a long prompt.
     ///
     /// # Errors
-    /// When the prompt is empty or leaves no room in the context, a setting is out of range, or the model
-    /// fails.
+    /// When the prompt is empty or too long for the context, a setting is out of range, the constraint is not
+    /// understood, or the model fails.
     pub fn generate(
         &self,
         prompt: &[u32],
         config: &GenerationConfig,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        let mut sampler = Sampler::new(config)?;
-        let mut cache = KvCache::new();
-        let mut seen = prompt.to_vec();
-        // A turn begins a text of its own; a continuation does not.
-        let mut stream = self.tokenizer.stream(if self.template.is_some() { &[] } else { prompt })?;
-        let mut buffer = StopBuffer::new(&config.stop);
-        let mut logprobs = Vec::new();
-        let mut pending = prompt.to_vec();
-        let limit =
-            self.model.config.context_length().saturating_sub(prompt.len()).min(config.max_new_tokens);
-        let mut finish_reason = FinishReason::Length;
-        let rope = &self.model.config.rope;
-        for _ in 0..limit {
-            // Keys of the other side of longrope's border would not fit: read all again, as transformers does.
-            if !cache.is_empty() && rope.is_long(seen.len()) != rope.is_long(cache.len()) {
-                cache = KvCache::new();
-                pending.clone_from(&seen);
-            }
-            let mut logits = self.next_logits(&pending, &mut cache)?;
-            let original = if config.logprobs { logits.clone() } else { Vec::new() };
-            let id = sampler.sample(&mut logits, &seen)?;
-            if config.logprobs {
-                logprobs.push(TokenLogprob { id, logprob: log_probability(&original, id) });
-            }
-            seen.push(id);
-            if self.eos.contains(&id) {
-                finish_reason = FinishReason::Stop;
-                break;
-            }
-            let (ready, stopped) = buffer.push(&stream.push(id)?);
-            if !ready.is_empty() && on_text(&ready).is_break() {
-                finish_reason = FinishReason::Cancelled;
-                break;
-            }
-            if stopped {
-                finish_reason = FinishReason::Stop;
-                break;
-            }
-            pending = vec![id];
+        let mut sequence = Sequence::new(self, prompt, config)?;
+        self.read_prompt(&mut sequence, on_text)?;
+        while sequence.is_running() {
+            let mut rows = self.read(&mut sequence)?;
+            sequence.advance(&mut rows, on_text)?;
         }
-        if finish_reason != FinishReason::Cancelled {
-            let rest = buffer.finish(&stream.finish()?);
-            if !rest.is_empty() && on_text(&rest).is_break() {
-                finish_reason = FinishReason::Cancelled;
-            }
-        }
-        Ok(Generated { text: buffer.into_text(), ids: seen.split_off(prompt.len()), logprobs, finish_reason })
+        sequence.finish(on_text)
     }
 
-    fn next_logits(&self, ids: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
-        let logits = self.model.next_logits(ids_tensor(ids, &self.model.device()), cache)?;
-        logits.try_into_vec_as::<f32>().map_err(|e| Error::Device { reason: format!("{e:?}") })
+    /// Reads the prompt of a sequence in parts, and chooses the first token.
+    pub(super) fn read_prompt(&self, sequence: &mut Sequence<'_>, on_text: &mut OnText<'_>) -> Result<()> {
+        if !sequence.is_running() {
+            return Ok(());
+        }
+        let total = sequence.cache.len() + sequence.pending.len();
+        while sequence.pending.len() > PART && self.model.config.rope.turns_alike(1, total) {
+            let rest = sequence.pending.split_off(PART);
+            self.model.hidden(ids_tensor(&sequence.pending, &self.model.device()), Some(&mut sequence.cache))?;
+            sequence.pending = rest;
+            if on_text("").is_break() {
+                sequence.cancel();
+                return Ok(());
+            }
+        }
+        let mut rows = self.read(sequence)?;
+        sequence.advance(&mut rows, on_text)
     }
 
-    /// Log-probability of each token of `ids` after the first, given those before it.
+    /// Logits of the positions that a sequence wants.
+    fn read(&self, sequence: &mut Sequence<'_>) -> Result<Vec<f32>> {
+        let wanted = [sequence.wanted()];
+        let part = Continuation { ids: &sequence.pending, cache: &mut sequence.cache };
+        to_values(self.model.last_logits_of(&mut [part], &wanted)?)
+    }
+
+    /// Natural-log probability of each id but the first, given those before it.
     ///
     /// # Errors
     /// When there are fewer than two ids, too many for the context, or the model fails.
     pub fn score(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.score_with(ids, &GenerationConfig::default())
+    }
+
+    /// The same, with keys and values kept as `config` says.
+    ///
+    /// # Errors
+    /// As [`LocalModel::score`].
+    pub fn score_with(&self, ids: &[u32], config: &GenerationConfig) -> Result<Vec<f32>> {
         if ids.len() < 2 {
             return Err(Error::Request { reason: "scoring needs at least two tokens".into() });
         }
-        let hidden = self.model.hidden(ids_tensor(&ids[..ids.len() - 1], &self.model.device()), None)?;
-        let logits = self.model.logits(hidden);
-        let vocab = logits.dims()[2];
-        let values: Vec<f32> =
-            logits.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
-        Ok(values.chunks_exact(vocab).zip(&ids[1..]).map(|(row, id)| log_probability(row, *id)).collect())
+        self.score_into(ids, &mut self.new_cache(config))
     }
+
+    /// Scores `ids` and leaves all but the last in `cache`. Logits exist for a few positions at a time.
+    pub(super) fn score_into(&self, ids: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
+        const ROWS: usize = 64;
+        let read = &ids[..ids.len() - 1];
+        let rope = &self.model.config.rope;
+        let part = if rope.turns_alike(1, read.len()) { PART } else { read.len().max(1) };
+        let mut scores = Vec::with_capacity(read.len());
+        for ids_of_part in read.chunks(part) {
+            let hidden = self.model.hidden(ids_tensor(ids_of_part, &self.model.device()), Some(cache))?;
+            let length = ids_of_part.len();
+            for start in (0..length).step_by(ROWS) {
+                let rows = ROWS.min(length - start);
+                let logits = to_values(self.model.logits(hidden.clone().narrow(1, start, rows)))?;
+                let next = &ids[scores.len() + 1..];
+                let vocab = logits.len() / rows;
+                let scored = logits.chunks_exact(vocab).zip(next).map(|(row, id)| log_probability(row, *id));
+                scores.extend(scored.collect::<Vec<_>>());
+            }
+        }
+        Ok(scores)
+    }
+
+    pub(super) fn new_cache(&self, _config: &GenerationConfig) -> KvCache {
+        KvCache::new()
+    }
+
+    /// The last token of each text that breaks a sequence for [`Dry`](super::Dry).
+    pub(super) fn breakers(&self, config: &GenerationConfig) -> Result<Vec<u32>> {
+        let texts = config.dry.iter().flat_map(|d| &d.sequence_breakers);
+        let last = texts.map(|text| Ok(self.tokenizer.encode(text, false)?.last().copied()));
+        last.filter_map(Result::transpose).collect()
+    }
+}
+
+/// Tokens of a prompt that are read at a time.
+const PART: usize = 512;
+
+/// The values of a tensor, row-major.
+pub(super) fn to_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })
 }
 
 /// Ids as a batch of one, `[1, n]`.

@@ -16,10 +16,11 @@ impl<'a> StopBuffer<'a> {
     /// Adds text; returns what is certain to stay, and whether a stop string ended the text.
     pub(super) fn push(&mut self, piece: &str) -> (String, bool) {
         self.text.push_str(piece);
-        let first =
-            self.stops.iter().filter(|s| !s.is_empty()).filter_map(|s| self.text.find(s.as_str())).min();
+        // What was handed out begins no stop string.
+        let open = self.text.get(self.emitted..).unwrap_or_default();
+        let first = self.stops.iter().filter(|s| !s.is_empty()).filter_map(|s| open.find(s.as_str())).min();
         if let Some(at) = first {
-            self.text.truncate(at.max(self.emitted));
+            self.text.truncate(self.emitted + at);
             return (self.take(self.text.len()), true);
         }
         let held = self.stops.iter().map(|s| overlap(&self.text, s)).max().unwrap_or(0);

@@ -97,29 +97,33 @@ impl CausalLm {
         }
     }
 
-    /// Logits of the last position of several sequences of any lengths, read in one pass. Each sequence sees its
-    /// own tokens and its own cache alone.
+    /// Logits of the last `wanted` positions of several sequences of any lengths, read in one pass. Each sequence
+    /// sees its own tokens and its own cache alone.
     ///
     /// # Shapes
-    /// To `[sequences, vocab]`.
+    /// To `[sum of wanted, vocab]`.
     ///
     /// # Errors
-    /// When there is no sequence, one is empty, or one would exceed the model's context.
-    pub fn next_logits_of(&self, sequences: &mut [Continuation<'_>]) -> Result<Tensor<2>> {
-        let device = self.device();
-        let ids: Vec<i32> = sequences.iter().flat_map(|s| s.ids.iter().map(|id| *id as i32)).collect();
+    /// When there is no sequence, one is empty, more positions are wanted than read, or a sequence would exceed the
+    /// model's context.
+    pub fn last_logits_of(&self, sequences: &mut [Continuation<'_>], wanted: &[usize]) -> Result<Tensor<2>> {
         let lengths: Vec<usize> = sequences.iter().map(|s| s.ids.len()).collect();
+        if wanted.len() != lengths.len() || wanted.iter().zip(&lengths).any(|(w, l)| *w == 0 || w > l) {
+            let reason = format!("logits of {wanted:?} positions of sequences of {lengths:?} tokens");
+            return Err(Error::Request { reason });
+        }
+        let ids: Vec<i32> = sequences.iter().flat_map(|s| s.ids.iter().map(|id| *id as i32)).collect();
         let count = ids.len();
-        let ids = Tensor::from_data(TensorData::new(ids, [1, count]), &device);
+        let ids = Tensor::from_data(TensorData::new(ids, [1, count]), &self.device());
         let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|s| &mut *s.cache).collect();
         let hidden = self.pass(ids, &lengths, &mut caches)?;
         let mut end = 0;
-        let last = lengths.iter().map(|length| {
+        let last = lengths.iter().zip(wanted).map(|(length, wanted)| {
             end += length;
-            hidden.clone().narrow(1, end - 1, 1)
+            hidden.clone().narrow(1, end - wanted, *wanted)
         });
-        let last = Tensor::cat(last.collect(), 1); // [1, sequences, hidden]
-        Ok(self.logits(last).squeeze_dim(0))
+        let last: Vec<Tensor<3>> = last.collect();
+        Ok(self.logits(Tensor::cat(last, 1)).squeeze_dim(0)) // of [1, sum of wanted, vocab]
     }
 
     /// One pass over sequences of `lengths` new tokens. `ids` holds them behind one another in one row, or is a

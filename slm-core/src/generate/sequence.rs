@@ -1,0 +1,204 @@
+//! One answer in the making: what was read, what was said, and how it goes on.
+
+use std::ops::ControlFlow;
+
+use super::constraint::Progress;
+use super::logprobs::Recorder;
+use super::stop::StopBuffer;
+use super::{Generated, GenerationConfig, LocalModel, Sampler, lookup};
+use crate::chat::FinishReason;
+use crate::nn::KvCache;
+use crate::text::TextStream;
+use crate::{Error, Result};
+
+/// Called with each piece of text as soon as it is final, and with an empty one after a token that completes none.
+pub(super) type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+/// A request being answered.
+#[derive(Debug)]
+pub(super) struct Sequence<'a> {
+    model: &'a LocalModel,
+    config: &'a GenerationConfig,
+    sampler: Sampler,
+    constraint: Option<Progress>,
+    stream: TextStream<'a>,
+    buffer: StopBuffer<'a>,
+    recorder: Option<Recorder>,
+    prompt_logprobs: Vec<f32>,
+    /// Prompt and answer.
+    seen: Vec<u32>,
+    prompt: usize,
+    limit: usize,
+    finish_reason: Option<FinishReason>,
+    pub(super) cache: KvCache,
+    /// Tokens to read: the end of `seen` that `cache` does not hold, and guesses at what follows.
+    pub(super) pending: Vec<u32>,
+    /// How many of `pending` are guesses.
+    guessed: usize,
+}
+
+impl<'a> Sequence<'a> {
+    pub(super) fn new(
+        model: &'a LocalModel,
+        prompt: &[u32],
+        config: &'a GenerationConfig,
+    ) -> Result<Self> {
+        let context = model.model.config.context_length();
+        if prompt.is_empty() || prompt.len() > context {
+            let reason = format!("a prompt of {} tokens; the context holds 1 to {context}", prompt.len());
+            return Err(Error::Request { reason });
+        }
+        let vocab = model.model.config.vocab_size;
+        if let Some(id) = prompt.iter().find(|id| **id as usize >= vocab) {
+            return Err(Error::Request { reason: format!("token {id} is not among the model's {vocab}") });
+        }
+        let limit = (context - prompt.len()).min(config.max_new_tokens);
+        let constraint = config.constraint.as_ref();
+        let constraint = constraint.map(|c| model.grammars.start(c, &model.tokenizer, vocab, &model.eos));
+        let mut sequence = Self {
+            model,
+            config,
+            sampler: Sampler::new(config)?.with_breakers(model.breakers(config)?),
+            constraint: constraint.transpose()?,
+            // A turn begins a text of its own; a continuation does not.
+            stream: model.tokenizer.stream(if model.template.is_some() { &[] } else { prompt })?,
+            buffer: StopBuffer::new(&config.stop),
+            recorder: config.logprobs.then(|| Recorder::new(config.top_logprobs)),
+            prompt_logprobs: Vec::new(),
+            seen: prompt.to_vec(),
+            prompt: prompt.len(),
+            limit,
+            finish_reason: (limit == 0).then_some(FinishReason::Length),
+            cache: model.new_cache(config),
+            pending: Vec::new(),
+            guessed: 0,
+        };
+        sequence.start()?;
+        Ok(sequence)
+    }
+
+    /// Finds what is known of the prompt, and what is to be read of it.
+    fn start(&mut self) -> Result<()> {
+        let rope = &self.model.model.config.rope;
+        if self.config.prompt_logprobs {
+            self.prompt_logprobs = self.model.score_into(&self.seen, &mut self.cache)?;
+            self.cache.truncate(self.prompt - 1);
+        } else if let Some(prefixes) = &self.model.prefixes
+            && let Some(known) = prefixes.take(&self.seen, rope, &self.cache)
+        {
+            self.cache = known;
+        }
+        self.pending = self.seen[self.cache.len()..].to_vec();
+        Ok(())
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.finish_reason.is_none()
+    }
+
+    /// How many of the last pending positions need logits.
+    pub(super) fn wanted(&self) -> usize {
+        1 + self.guessed
+    }
+
+    /// Stops here, without another token.
+    pub(super) fn cancel(&mut self) {
+        self.finish_reason = Some(FinishReason::Cancelled);
+    }
+
+    /// Goes on by the logits of the last [`Sequence::wanted`] positions, `[wanted, vocab]`: one token, and one more
+    /// for each guess that came true.
+    pub(super) fn advance(&mut self, rows: &mut [f32], on_text: &mut OnText<'_>) -> Result<()> {
+        let vocab = rows.len() / self.wanted();
+        let guesses = self.pending.split_off(self.pending.len() - self.guessed);
+        for (index, logits) in rows.chunks_exact_mut(vocab).enumerate() {
+            let id = self.choose(logits)?;
+            self.take(id, on_text)?;
+            if !self.is_running() || guesses.get(index) != Some(&id) {
+                break;
+            }
+        }
+        // Of what was read ahead, the guesses that came true stay; the last token is yet to be read.
+        self.cache.truncate(self.seen.len() - 1);
+        if self.is_running() {
+            self.prepare();
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self) {
+        let rope = &self.model.model.config.rope;
+        // Keys of the other side of longrope's border would not fit: read all again, as transformers does.
+        if rope.is_long(self.seen.len()) != rope.is_long(self.cache.len()) {
+            self.cache = self.model.new_cache(self.config);
+        }
+        self.pending = self.seen[self.cache.len()..].to_vec();
+        let left = self.limit - (self.seen.len() - self.prompt);
+        let guess = match &self.config.lookup {
+            // A guess that crosses the border, or a base that moves with the length, would turn other keys.
+            Some(l) if rope.turns_alike(self.seen.len(), self.seen.len() + l.max_guess) => {
+                lookup::guess(l, &self.seen, left - 1)
+            }
+            _ => &[],
+        };
+        self.guessed = guess.len();
+        self.pending.extend(guess);
+    }
+
+    fn choose(&mut self, logits: &mut [f32]) -> Result<u32> {
+        let original = self.recorder.as_ref().map(|_| logits.to_vec());
+        if let Some(constraint) = &mut self.constraint {
+            constraint.mask(logits)?;
+        }
+        let id = self.sampler.sample(logits, &self.seen)?;
+        if let (Some(recorder), Some(original)) = (&mut self.recorder, original) {
+            recorder.push(&original, id);
+        }
+        Ok(id)
+    }
+
+    /// Adds a token to the answer.
+    fn take(&mut self, id: u32, on_text: &mut OnText<'_>) -> Result<()> {
+        self.seen.push(id);
+        if self.model.eos.contains(&id) {
+            self.finish_reason = Some(FinishReason::Stop);
+            return Ok(());
+        }
+        let complete = match &mut self.constraint {
+            Some(constraint) => constraint.push(id)?,
+            None => false,
+        };
+        let (ready, stopped) = self.buffer.push(&self.stream.push(id)?);
+        if on_text(&ready).is_break() {
+            self.finish_reason = Some(FinishReason::Cancelled);
+        } else if stopped || complete {
+            self.finish_reason = Some(FinishReason::Stop);
+        } else if self.seen.len() - self.prompt >= self.limit {
+            self.finish_reason = Some(FinishReason::Length);
+        }
+        Ok(())
+    }
+
+    /// The finished answer, with the text that was held back.
+    pub(super) fn finish(mut self, on_text: &mut OnText<'_>) -> Result<Generated> {
+        let mut finish_reason = self.finish_reason.unwrap_or(FinishReason::Length);
+        if finish_reason != FinishReason::Cancelled {
+            let rest = self.buffer.finish(&self.stream.finish()?);
+            if !rest.is_empty() && on_text(&rest).is_break() {
+                finish_reason = FinishReason::Cancelled;
+            }
+        }
+        if let Some(prefixes) = &self.model.prefixes {
+            prefixes.put(&self.seen, std::mem::take(&mut self.cache));
+        }
+        let confidence = self.recorder.as_ref().and_then(Recorder::confidence);
+        Ok(Generated {
+            text: self.buffer.into_text(),
+            ids: self.seen.split_off(self.prompt),
+            logprobs: self.recorder.map(|r| r.tokens).unwrap_or_default(),
+            prompt_logprobs: self.prompt_logprobs,
+            confidence,
+            finish_reason,
+        })
+    }
+}
