@@ -4,11 +4,20 @@ pub mod packed;
 
 pub mod linear;
 
+pub mod dense;
+
+pub mod rows;
+
+pub mod attention;
+
 pub mod ops;
 
 pub mod mmap;
 
 mod error;
+mod output;
+mod scratch;
+mod simd;
 
 pub use error::{Error, Result};
 pub use linear::{packed_linear, packed_linear_dx};

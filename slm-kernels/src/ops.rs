@@ -1,80 +1,36 @@
-//! [`linear`]: a packed linear layer on burn tensors, differentiable in its input.
+//! Operations of a decoder on burn tensors.
 //!
-//! On the `flex` device the slice kernels of [`linear`](mod@crate::linear) run through a burn backend
-//! extension, and under autodiff the backward pass is one more of them: no dense weight is ever made. On
-//! other devices the weight is expanded to `f32` for each call and multiplied by burn, which also
-//! differentiates it.
+//! On a host device ([`is_host`]: `flex` without autodiff) the slice kernels of [`dense`](crate::dense),
+//! [`rows`](crate::rows) and [`attention`](crate::attention) run. Elsewhere, and under autodiff, the same is
+//! composed of burn's own operations, differentiable in everything. Two products have backward passes of their
+//! own on `flex`: [`linear`], whose weight is packed, and [`dense_linear`] where the weight is constant.
+//!
+//! Functions here panic on shapes that do not fit, as burn's own operations do; [`linear`] returns an error.
 
+mod attention;
+mod dense;
 #[cfg(feature = "flex")]
 mod flex;
+mod packed;
+mod rows;
 
-use burn::tensor::{Tensor, TensorData};
+pub use attention::{attention, attention_cached};
+pub use dense::dense_linear;
+pub use packed::linear;
+pub use rows::{gated, rms_norm, rotate};
 
-use crate::{Error, PackedTensor, Result};
+pub use crate::attention::{AttentionOptions, KvBuffer, KvType};
+pub use crate::rows::Gate;
 
-/// `x · Wᵀ`; the weight is constant.
-///
-/// # Shapes
-///
-/// `x`: `[.., cols]`, result: `[.., rows]`, of the float type of `x`.
-///
-/// # Errors
-///
-/// [`Error::Features`] if the last dimension of `x` is not `w.cols()`.
-pub fn linear<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Result<Tensor<D>> {
-    let features = x.dims().last().copied().unwrap_or(0);
-    if features != w.cols() {
-        return Err(Error::Features { expected: w.cols(), got: features });
-    }
+use burn::tensor::Device;
+
+/// Whether tensors of `device` take the slice kernels: `flex`, without autodiff.
+pub fn is_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
-    if flex::runs_on(&x) {
-        return Ok(flex::linear(x, w));
-    }
-    Ok(dense(x, w))
-}
-
-/// `x · Wᵀ` by expanding `w` on the device of `x` first: what [`linear`] does without a kernel for it.
-///
-/// # Shapes
-///
-/// `x`: `[.., cols]`, result: `[.., rows]`, of the float type of `x`.
-pub(crate) fn dense<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Tensor<D> {
-    let mut shape = x.dims();
-    let m = shape.iter().rev().skip(1).product::<usize>();
-    let data = TensorData::new(w.dequantize(), [w.rows(), w.cols()]);
-    let weight = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
-    let y = x.reshape([m, w.cols()]).matmul(weight.transpose());
-    if let Some(last) = shape.last_mut() {
-        *last = w.rows();
-    }
-    y.reshape(shape)
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use burn::tensor::{Device, Tolerance};
-
-    use super::*;
-    use crate::Bits;
-
-    /// The path of the devices without a kernel, run where a kernel exists to compare it with.
-    #[test]
-    fn expanding_the_weight_gives_the_same_output_and_gradient() -> Result<()> {
-        let weights: Vec<f32> = (0..5 * 64).map(|i| (i as f32 * 0.731).sin()).collect();
-        let w = PackedTensor::quantize(&weights, 5, 64, Bits::Int4, 64)?;
-        let input = TensorData::new(weights[..3 * 2 * 32].to_vec(), [1, 3, 64]);
-        let x = Tensor::<3>::from_data(input, &Device::flex().autodiff()).require_grad();
-        let gradient = |y: Tensor<3>| x.grad(&(y.clone() * y).sum().backward()).map(Tensor::into_data);
-
-        let (expanded, kernel) = (dense(x.clone(), &w), linear(x.clone(), &w)?);
-        assert_eq!(expanded.dims(), [1, 3, 5]);
-        let tolerance = Tolerance::<f32>::absolute(1e-4);
-        expanded.clone().into_data().assert_approx_eq(&kernel.clone().into_data(), tolerance);
-        let (expanded, kernel) = (gradient(expanded), gradient(kernel));
-        assert!(expanded.is_some() && kernel.is_some());
-        for (expanded, kernel) in expanded.iter().zip(&kernel) {
-            expanded.assert_approx_eq(kernel, tolerance);
-        }
-        Ok(())
+    return flex::is_flex(device) && !device.is_autodiff();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
     }
 }

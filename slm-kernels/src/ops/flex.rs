@@ -1,115 +1,195 @@
-//! The backend extension for burn's `flex` CPU backend, with its backward pass.
+//! The way to the memory of `flex` tensors, and products with constant weights as a backend extension with
+//! backward passes.
+#![expect(unsafe_code, reason = "results are made of memory that kernels fill")]
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, Backend, Dispatch, DispatchDevice, Flex, FloatDType, TensorMetadata, backend_extension,
 };
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16};
 
-use crate::{PackedTensor, linear};
+use crate::dense::{Matrix, Numbers, linear_dx_into, linear_into};
+use crate::output::Output;
+use crate::simd::Level;
+use crate::{PackedTensor, linear as packed};
 
-/// Products with a packed weight, as operations of a backend.
-#[backend_extension(Flex, Autodiff)]
-pub(super) trait PackedOps: Backend {
-    /// `x · Wᵀ`.
-    fn packed_linear(x: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self>;
-
-    /// `dy · W`.
-    fn packed_linear_dx(dy: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self>;
+/// Whether `device` is `flex`, with or without autodiff.
+pub(super) fn is_flex(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Whether `x` lives on a `flex` device, with or without autodiff.
-pub(super) fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
-    matches!(x.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+/// The tensor of the backend, if `x` is on a `flex` device without autodiff and of at most 32 bits.
+pub(super) fn host<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+    let narrow = matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16);
+    if narrow { x.clone().try_into_primitive::<Flex>().ok() } else { None }
 }
 
-/// `x · Wᵀ` by the slice kernels.
-pub(super) fn linear<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Tensor<D> {
-    Tensor::from_dispatch(<Dispatch as PackedOps>::packed_linear(x.into_dispatch(), w.clone()))
+/// `x` in `f32` and row-major, itself if it is already.
+pub(super) fn floats(x: FlexTensor) -> FlexTensor {
+    let x = if x.dtype() == DType::F32 { x } else { Flex::float_cast(x, FloatDType::F32) };
+    contiguous(x)
 }
 
-impl PackedOps for Flex {
-    fn packed_linear(x: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self> {
-        run(x, w.rows(), |x, m, y| linear::packed_linear(x, m, &w, y))
-    }
-
-    fn packed_linear_dx(dy: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self> {
-        run(dy, w.cols(), |dy, m, dx| linear::packed_linear_dx(dy, m, &w, dx))
-    }
+/// `x` row-major, itself if it is already, whatever its offset in its memory.
+pub(super) fn contiguous(x: FlexTensor) -> FlexTensor {
+    if x.is_contiguous() { x } else { x.to_contiguous() }
 }
 
-/// Runs a slice kernel on the rows of `x` (`[.., features]`); the result is `[.., width]` of the same type.
-fn run(
-    x: FloatTensor<Flex>,
-    width: usize,
-    kernel: impl Fn(&[f32], usize, &mut [f32]) -> crate::Result<()>,
-) -> FloatTensor<Flex> {
-    let (mut dims, dtype, device) = (x.shape().to_vec(), x.dtype(), x.device());
-    let x = if dtype == DType::F32 { x } else { Flex::float_cast(x, FloatDType::F32) };
-    let x = x.to_contiguous();
-    if let Some(last) = dims.last_mut() {
-        *last = width;
-    }
-    let mut y = vec![0.0_f32; dims.iter().product()];
-    let m = y.len().checked_div(width).unwrap_or(0);
-    let done = x.as_slice::<f32>().map(|x| kernel(x, m, &mut y));
-    // `super::linear` checked the shape, so a failure is a bug here: stop rather than return zeros.
-    assert_eq!(done, Some(Ok(())), "packed linear kernel refused a checked tensor");
-    let y = Flex::float_from_data(TensorData::new(y, Shape::from(dims)), &device);
+/// The numbers of what [`floats`] returned.
+pub(super) fn slice(x: &FlexTensor) -> &[f32] {
+    let numbers = x.as_slice::<f32>();
+    numbers.expect("made contiguous and f32 by `floats`")
+}
+
+/// A tensor of `dtype` that `fill` writes in `f32`.
+///
+/// # Safety
+/// `fill` must write every element, and read none that it has not written.
+pub(super) unsafe fn tensor(shape: Shape, dtype: DType, fill: impl FnOnce(Output<'_>)) -> FlexTensor {
+    // SAFETY: the contract of this function.
+    let numbers = unsafe { Output::collect(shape.num_elements(), fill) };
+    let y = FlexTensor::from_data(TensorData::new(numbers, shape));
     if dtype == DType::F32 { y } else { Flex::float_cast(y, dtype.into()) }
 }
 
-/// The backward pass of [`PackedOps::packed_linear`]; the state is the weight.
-#[derive(Debug)]
-struct PackedLinearBackward;
+/// Wraps a tensor of the backend.
+pub(super) fn wrap<const D: usize>(x: FlexTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(x)
+}
 
-impl<B: PackedOps> Backward<B, 1> for PackedLinearBackward {
-    type State = PackedTensor;
+/// A weight `[rows, cols]` that is not trained.
+#[derive(Debug, Clone)]
+pub(super) enum Constant {
+    /// 4 or 8 bits.
+    Packed(PackedTensor),
+    /// `f32`, `f16` or `bf16`, made [`contiguous`].
+    Dense(FlexTensor),
+}
+
+impl Constant {
+    fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Packed(w) => [w.rows(), w.cols()],
+            Self::Dense(w) => [w.layout().shape()[0], w.layout().shape()[1]],
+        }
+    }
+}
+
+fn matrix(w: &FlexTensor) -> Matrix<'_> {
+    let (rows, cols) = (w.layout().shape()[0], w.layout().shape()[1]);
+    let numbers = match w.dtype() {
+        DType::F16 => w.as_slice::<f16>().map(Numbers::F16),
+        DType::BF16 => w.as_slice::<bf16>().map(Numbers::Bf16),
+        _ => w.as_slice::<f32>().map(Numbers::F32),
+    };
+    let matrix = numbers.map(|numbers| Matrix::new(numbers, rows, cols));
+    matrix.and_then(Result::ok).expect("a contiguous weight of a type that `host` let pass")
+}
+
+/// Products with a constant weight, as operations of a backend.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait ConstantOps: Backend {
+    /// `x · Wᵀ`.
+    fn constant_linear(x: FloatTensor<Self>, w: Constant) -> FloatTensor<Self>;
+
+    /// `dy · W`.
+    fn constant_linear_dx(dy: FloatTensor<Self>, w: Constant) -> FloatTensor<Self>;
+}
+
+/// `x · Wᵀ` by the slice kernels, on `flex` with or without autodiff.
+pub(super) fn linear<const D: usize>(x: Tensor<D>, w: Constant) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as ConstantOps>::constant_linear(x.into_dispatch(), w))
+}
+
+impl ConstantOps for Flex {
+    fn constant_linear(x: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
+        // SAFETY: both kernels write all of their output.
+        unsafe {
+            product(x, w.dims()[0], |x, m, y| match &w {
+                Constant::Packed(w) => y.fill(|y| packed::packed_linear(x, m, w, y)),
+                Constant::Dense(w) => linear_into(Level::best(), x, m, &matrix(w), y),
+            })
+        }
+    }
+
+    fn constant_linear_dx(dy: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
+        // SAFETY: as above.
+        unsafe {
+            product(dy, w.dims()[1], |dy, m, dx| match &w {
+                Constant::Packed(w) => dx.fill(|dx| packed::packed_linear_dx(dy, m, w, dx)),
+                Constant::Dense(w) => linear_dx_into(Level::best(), dy, m, &matrix(w), dx),
+            })
+        }
+    }
+}
+
+/// Runs a kernel on the rows of `x` (`[.., features]`); the result is `[.., width]` of the same type.
+///
+/// # Safety
+/// As [`tensor`].
+unsafe fn product(x: FlexTensor, width: usize, kernel: impl FnOnce(&[f32], usize, Output<'_>)) -> FlexTensor {
+    let (mut dims, dtype) = (x.shape().to_vec(), x.dtype());
+    let x = floats(x);
+    if let Some(last) = dims.last_mut() {
+        *last = width;
+    }
+    let m = dims.iter().rev().skip(1).product();
+    // SAFETY: the contract of this function.
+    unsafe { tensor(Shape::from(dims), dtype, |y| kernel(slice(&x), m, y)) }
+}
+
+/// The backward pass of [`ConstantOps::constant_linear`]; the state is the weight.
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: ConstantOps> Backward<B, 1> for LinearBackward {
+    type State = Constant;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [parent] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
         if let Some(parent) = parent {
-            grads.register::<B>(parent.id, B::packed_linear_dx(dy, ops.state));
+            grads.register::<B>(parent.id, B::constant_linear_dx(dy, ops.state));
         }
     }
 }
 
-/// The backward pass of [`PackedOps::packed_linear_dx`], whose own gradient is the forward product.
+/// The backward pass of [`ConstantOps::constant_linear_dx`], whose own gradient is the forward product.
 #[derive(Debug)]
-struct PackedLinearDxBackward;
+struct LinearDxBackward;
 
-impl<B: PackedOps> Backward<B, 1> for PackedLinearDxBackward {
-    type State = PackedTensor;
+impl<B: ConstantOps> Backward<B, 1> for LinearDxBackward {
+    type State = Constant;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [parent] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
         if let Some(parent) = parent {
-            grads.register::<B>(parent.id, B::packed_linear(grad, ops.state));
+            grads.register::<B>(parent.id, B::constant_linear(grad, ops.state));
         }
     }
 }
 
-impl<B: PackedOps, C: CheckpointStrategy> PackedOps for Autodiff<B, C> {
-    fn packed_linear(x: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self> {
+impl<B: ConstantOps, C: CheckpointStrategy> ConstantOps for Autodiff<B, C> {
+    fn constant_linear(x: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
         let (x, guard) = x.into_parts();
-        match PackedLinearBackward.prepare::<C>([guard]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(w.clone(), B::packed_linear(x, w)),
-            OpsKind::UnTracked(prep) => prep.finish(B::packed_linear(x, w)),
+        match LinearBackward.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(w.clone(), B::constant_linear(x, w)),
+            OpsKind::UnTracked(prep) => prep.finish(B::constant_linear(x, w)),
         }
     }
 
-    fn packed_linear_dx(dy: FloatTensor<Self>, w: PackedTensor) -> FloatTensor<Self> {
+    fn constant_linear_dx(dy: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
         let (dy, guard) = dy.into_parts();
-        match PackedLinearDxBackward.prepare::<C>([guard]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(w.clone(), B::packed_linear_dx(dy, w)),
-            OpsKind::UnTracked(prep) => prep.finish(B::packed_linear_dx(dy, w)),
+        match LinearDxBackward.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(w.clone(), B::constant_linear_dx(dy, w)),
+            OpsKind::UnTracked(prep) => prep.finish(B::constant_linear_dx(dy, w)),
         }
     }
 }

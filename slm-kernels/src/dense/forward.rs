@@ -1,0 +1,256 @@
+//! `y = x · Wᵀ`: rows of `x` and of `W` meet in [`dots`].
+#![expect(unsafe_code, reason = "pointers into checked matrices")]
+
+use std::ops::Range;
+
+use super::Weights;
+use crate::output::{Output, for_each_task};
+use crate::scratch::Scratch;
+use crate::simd::{Dots, Element, Kernel, Level, Simd, dots, load_part, strip};
+
+/// Columns whose products are summed before the lanes are: a block of weights stays in the level-2 cache.
+const DEPTH: usize = 512;
+/// Rows of `W` of a task.
+const ROWS: usize = 64;
+/// Rows of `x` from which packing it is worth several threads.
+const PACK_PARALLEL: usize = 32;
+
+/// Writes all of `y`.
+pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, E>, y: Output<'_>) {
+    if m == 0 || w.rows == 0 {
+        return;
+    }
+    if w.cols == 0 {
+        // SAFETY: the only writer.
+        unsafe { std::ptr::write_bytes(y.at(0, m * w.rows), 0, m * w.rows) };
+        return;
+    }
+    let lanes = level.lanes();
+    let steps = w.cols.div_ceil(lanes);
+    let mut packed = Scratch::new(m * steps * lanes);
+    let strips = m.div_ceil(level.strip());
+    let out = Output::new(&mut packed);
+    let work = if m < PACK_PARALLEL { 0 } else { usize::MAX };
+    for_each_task(strips, work, |strip| level.run(PackX { x, m, cols: w.cols, strip, out }));
+
+    let packed = &packed[..];
+    let tasks = w.rows.div_ceil(ROWS);
+    for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
+        let rows = task * ROWS..((task + 1) * ROWS).min(w.rows);
+        level.run(Block { x: packed, m, w, rows, y });
+    });
+}
+
+/// Copies a strip of `x` to `[steps, M, LANES]`, with zeros after the last column.
+struct PackX<'a> {
+    x: &'a [f32],
+    m: usize,
+    cols: usize,
+    strip: usize,
+    out: Output<'a>,
+}
+
+impl Kernel for PackX<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let first = self.strip * strip(S::LANES);
+        let height = (self.m - first).min(strip(S::LANES));
+        let steps = self.cols.div_ceil(S::LANES);
+        let len = height * steps * S::LANES;
+        // SAFETY: strips are disjoint.
+        let out = unsafe { self.out.at(first * steps * S::LANES, len) };
+        for i in 0..height {
+            let row = &self.x[(first + i) * self.cols..][..self.cols];
+            for step in 0..steps {
+                let at = step * S::LANES;
+                // SAFETY: `at` is in the row, and the index below is within the strip's `len`.
+                unsafe {
+                    let v = load_part(s, row.as_ptr().add(at), self.cols - at);
+                    s.store(out.add((step * height + i) * S::LANES), v);
+                }
+            }
+        }
+    }
+}
+
+/// The columns `rows` of `y`.
+struct Block<'a, E> {
+    /// Packed by [`PackX`].
+    x: &'a [f32],
+    m: usize,
+    w: Weights<'a, E>,
+    rows: Range<usize>,
+    y: Output<'a>,
+}
+
+impl<E: Element> Kernel for Block<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.rows.end <= self.w.rows && self.w.numbers.len() == self.w.rows * self.w.cols);
+        assert_eq!(self.x.len(), self.m * self.w.cols.next_multiple_of(S::LANES));
+        if self.m > strip(S::LANES) {
+            self.widened(s);
+        } else {
+            match self.m {
+                1 => self.streamed::<S, 1>(s),
+                2 => self.streamed::<S, 2>(s),
+                3 => self.streamed::<S, 3>(s),
+                4 => self.streamed::<S, 4>(s),
+                5 => self.streamed::<S, 5>(s),
+                _ => self.streamed::<S, 6>(s),
+            }
+        }
+    }
+}
+
+impl<E: Element> Block<'_, E> {
+    /// One strip of `M` rows of `x`: every weight is used once, as it comes from memory.
+    #[inline(always)]
+    fn streamed<S: Simd, const M: usize>(&self, s: S) {
+        let cols = self.w.cols;
+        let start = self.w.numbers.as_ptr();
+        for first in self.rows.clone().step_by(4) {
+            // After the last row, the last row again; its sums are dropped.
+            let mut w = [start; 4];
+            for (r, w) in w.iter_mut().enumerate() {
+                // SAFETY: the row is in the matrix.
+                *w = unsafe { start.add((first + r).min(self.rows.end - 1) * cols) };
+            }
+            let mut totals = [[0.0; 4]; M];
+            for from in (0..cols).step_by(DEPTH) {
+                let depth = (cols - from).min(DEPTH);
+                let ahead = 4 * cols * size_of::<E>();
+                // SAFETY: `from` and `depth` are within the rows of `x` and `W`.
+                let sums = unsafe { streamed_sums::<S, E, M>(s, &self.x[from * M..], w, from, depth, ahead) };
+                add(s, &mut totals, sums);
+            }
+            let width = (self.rows.end - first).min(4);
+            for (i, totals) in totals.iter().enumerate() {
+                write(self.y, i * self.w.rows + first, &totals[..width], true);
+            }
+        }
+    }
+
+    /// Many strips: a block of weights is widened once, then multiplied with all of them.
+    #[inline(always)]
+    fn widened<S: Simd>(&self, s: S) {
+        let cols = self.w.cols;
+        let steps = cols.div_ceil(S::LANES);
+        let quads = self.rows.len().div_ceil(4);
+        let mut tile = Scratch::new(quads * 4 * DEPTH);
+        for from in (0..steps).step_by(DEPTH / S::LANES) {
+            let block = from..(from + DEPTH / S::LANES).min(steps);
+            self.widen(s, block.clone(), &mut tile);
+            for first in (0..self.m).step_by(strip(S::LANES)) {
+                let height = (self.m - first).min(strip(S::LANES));
+                match height {
+                    1 => self.strip::<S, 1>(s, first, block.clone(), &tile),
+                    2 => self.strip::<S, 2>(s, first, block.clone(), &tile),
+                    3 => self.strip::<S, 3>(s, first, block.clone(), &tile),
+                    4 => self.strip::<S, 4>(s, first, block.clone(), &tile),
+                    5 => self.strip::<S, 5>(s, first, block.clone(), &tile),
+                    _ => self.strip::<S, 6>(s, first, block.clone(), &tile),
+                }
+            }
+        }
+    }
+
+    /// Steps `block` of the rows to `tile`: `[quads, steps, 4, LANES]`.
+    #[inline(always)]
+    fn widen<S: Simd>(&self, s: S, block: Range<usize>, tile: &mut [f32]) {
+        let cols = self.w.cols;
+        let quads = self.rows.len().div_ceil(4);
+        let tile = &mut tile[..quads * 4 * block.len() * S::LANES];
+        for r in 0..quads * 4 {
+            let row = (self.rows.start + r).min(self.rows.end - 1);
+            for (at, step) in block.clone().enumerate() {
+                let col = step * S::LANES;
+                let to = ((r / 4 * block.len() + at) * 4 + r % 4) * S::LANES;
+                // SAFETY: the row and column are in the matrix, and `to` is a vector of the tile.
+                unsafe {
+                    let v = load_part(s, self.w.numbers.as_ptr().add(row * cols + col), cols - col);
+                    s.store(tile.as_mut_ptr().add(to), v);
+                }
+            }
+        }
+    }
+
+    /// `M` rows of `x` from `first` times the whole tile, written or added to `y`.
+    #[inline(always)]
+    fn strip<S: Simd, const M: usize>(&self, s: S, first: usize, block: Range<usize>, tile: &[f32]) {
+        let steps = self.w.cols.div_ceil(S::LANES);
+        let x = self.x[(first * steps + block.start * M) * S::LANES..].as_ptr();
+        for quad in 0..self.rows.len().div_ceil(4) {
+            let w = tile[quad * 4 * block.len() * S::LANES..].as_ptr();
+            // SAFETY: a quad has four rows of `block.len()` vectors, interleaved; the strip of `x` as many.
+            let sums = unsafe {
+                let w = [w, w.add(S::LANES), w.add(2 * S::LANES), w.add(3 * S::LANES)];
+                dots::<S, f32, M>(s, Dots { x, w, stride: 4 * S::LANES, steps: block.len(), ahead: 0 })
+            };
+            let column = self.rows.start + quad * 4;
+            let width = (self.rows.end - column).min(4);
+            for (i, sums) in sums.into_iter().enumerate() {
+                let sums = s.sum4(sums);
+                write(self.y, (first + i) * self.w.rows + column, &sums[..width], block.start == 0);
+            }
+        }
+    }
+}
+
+/// Sums over `depth` columns from `from`.
+///
+/// # Safety
+/// `x` must start at the packed column `from`; the columns must be in the rows `w`.
+#[inline(always)]
+unsafe fn streamed_sums<S: Simd, E: Element, const M: usize>(
+    s: S,
+    x: &[f32],
+    w: [*const E; 4],
+    from: usize,
+    depth: usize,
+    ahead: usize,
+) -> [[S::V; 4]; M] {
+    let whole = depth / S::LANES;
+    // SAFETY: the contract of this function.
+    unsafe {
+        let w = [w[0].add(from), w[1].add(from), w[2].add(from), w[3].add(from)];
+        let tile = Dots { x: x.as_ptr(), w, stride: S::LANES, steps: whole, ahead };
+        let mut sums = dots::<S, E, M>(s, tile);
+        let rest = depth - whole * S::LANES;
+        if rest > 0 {
+            let x = &x[whole * S::LANES * M..][..S::LANES * M];
+            for r in 0..4 {
+                let w = load_part(s, w[r].add(whole * S::LANES), rest);
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    sums[r] = s.fma(s.load(x.as_ptr().add(i * S::LANES)), w, sums[r]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+#[inline(always)]
+fn add<S: Simd, const M: usize>(s: S, totals: &mut [[f32; 4]; M], sums: [[S::V; 4]; M]) {
+    for (totals, sums) in totals.iter_mut().zip(sums) {
+        for (total, sum) in totals.iter_mut().zip(s.sum4(sums)) {
+            *total += sum;
+        }
+    }
+}
+
+/// Up to four elements of `y` from `at`, overwritten (`fresh`) or added to.
+#[inline(always)]
+fn write(y: Output<'_>, at: usize, values: &[f32], fresh: bool) {
+    // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`; only what was written is added to.
+    unsafe {
+        let y = y.at(at, values.len());
+        for (i, value) in values.iter().enumerate() {
+            *y.add(i) = if fresh { *value } else { *y.add(i) + value };
+        }
+    }
+}

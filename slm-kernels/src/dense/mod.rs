@@ -1,0 +1,146 @@
+//! Matrix products with a dense weight in `f32`, `f16` or `bf16`: `y = x · Wᵀ` and `dx = dy · W`.
+//!
+//! Activations and sums are `f32`. Up to one strip of rows of `x` (6 with AVX-512, else 3) the weight is
+//! widened in registers as it streams from memory; with more, blocks of it are widened once into a scratch
+//! buffer that stays in the level-2 cache. Either way the sum of an element of `y` is taken in the same order:
+//! it has the same bits whatever the other rows of `x` are and however many (on one instruction set).
+//! [`scalar`] is the reference, from which kernels differ by rounding only, within
+//! [`TOLERANCE`](crate::linear::TOLERANCE).
+
+pub mod scalar;
+
+mod backward;
+mod forward;
+
+use burn::tensor::{bf16, f16};
+
+use crate::output::Output;
+use crate::packed::check_length;
+use crate::simd::Level;
+use crate::{Error, Result};
+
+/// Numbers of a dense weight.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    /// 32 bits.
+    F32(&'a [f32]),
+    /// 16 bits, IEEE half precision.
+    F16(&'a [f16]),
+    /// 16 bits, the upper half of an `f32`.
+    Bf16(&'a [bf16]),
+}
+
+impl Numbers<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(numbers) => numbers.len(),
+            Self::F16(numbers) => numbers.len(),
+            Self::Bf16(numbers) => numbers.len(),
+        }
+    }
+}
+
+/// A dense weight `[rows, cols]`, row-major.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    numbers: Numbers<'a>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Views `numbers` as `[rows, cols]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there are not `rows * cols` numbers.
+    pub fn new(numbers: Numbers<'a>, rows: usize, cols: usize) -> Result<Self> {
+        check_length("weights", rows.saturating_mul(cols), numbers.len())?;
+        Ok(Self { numbers, rows, cols })
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The numbers.
+    pub fn numbers(&self) -> Numbers<'a> {
+        self.numbers
+    }
+}
+
+/// A [`Matrix`] of known element type.
+#[derive(Clone, Copy)]
+struct Weights<'a, E> {
+    numbers: &'a [E],
+    rows: usize,
+    cols: usize,
+}
+
+/// `y = x · Wᵀ`.
+///
+/// # Shapes
+///
+/// `x`: `[m, cols]`, `y`: `[m, rows]`, both row-major; `y` is overwritten.
+///
+/// # Errors
+///
+/// A buffer of another length.
+pub fn dense_linear(x: &[f32], m: usize, w: &Matrix<'_>, y: &mut [f32]) -> Result<()> {
+    check_length("x", m.saturating_mul(w.cols), x.len())?;
+    check_length("y", m.saturating_mul(w.rows), y.len())?;
+    linear_into(Level::best(), x, m, w, Output::new(y));
+    Ok(())
+}
+
+/// `dx = dy · W`: the gradient of [`dense_linear`] with respect to `x`.
+///
+/// # Shapes
+///
+/// `dy`: `[m, rows]`, `dx`: `[m, cols]`, both row-major; `dx` is overwritten.
+///
+/// # Errors
+///
+/// A buffer of another length.
+pub fn dense_linear_dx(dy: &[f32], m: usize, w: &Matrix<'_>, dx: &mut [f32]) -> Result<()> {
+    check_length("dy", m.saturating_mul(w.rows), dy.len())?;
+    check_length("dx", m.saturating_mul(w.cols), dx.len())?;
+    linear_dx_into(Level::best(), dy, m, w, Output::new(dx));
+    Ok(())
+}
+
+/// [`dense_linear`] of checked lengths: writes all of `y`.
+pub(crate) fn linear_into(level: Level, x: &[f32], m: usize, w: &Matrix<'_>, y: Output<'_>) {
+    assert_eq!(x.len(), m * w.cols, "unchecked length");
+    let (rows, cols) = (w.rows, w.cols);
+    match w.numbers {
+        Numbers::F32(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
+        Numbers::F16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
+        Numbers::Bf16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
+    }
+}
+
+/// [`dense_linear_dx`] of checked lengths: writes all of `dx`.
+pub(crate) fn linear_dx_into(level: Level, dy: &[f32], m: usize, w: &Matrix<'_>, dx: Output<'_>) {
+    assert_eq!(dy.len(), m * w.rows, "unchecked length");
+    let (rows, cols) = (w.rows, w.cols);
+    match w.numbers {
+        Numbers::F32(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
+        Numbers::F16(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
+        Numbers::Bf16(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
+    }
+}
+
+/// Whether the dimensions of `x` and `w` allow a product.
+pub(crate) fn check_features(expected: usize, got: usize) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Features { expected, got }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! [`attention`] and [`attention_cached`].
+
+use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
+
+#[cfg(feature = "flex")]
+use super::flex;
+#[cfg(feature = "flex")]
+use crate::{attention as kernels, simd::Level};
+
+use crate::attention::{AttentionOptions, KvBuffer};
+
+/// Attention of the last positions of each sequence of a batch over all of them. Query head `h` reads the keys
+/// of head `h / (heads / kv_heads)`.
+///
+/// On a host device ([`is_host`](super::is_host)) keys and values are copied to a [`KvBuffer`] first; keep one
+/// and call [`attention_cached`] where few queries meet many keys.
+///
+/// # Shapes
+///
+/// `q`: `[batch, new, heads, dim]`, `k`, `v`: `[batch, all, kv_heads, dim]` with `new <= all`, result: as `q`, of
+/// its float type.
+///
+/// # Panics
+///
+/// On other shapes.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOptions) -> Tensor<4> {
+    let ([batch, new, heads, dim], [_, all, kv_heads, _]) = (q.dims(), k.dims());
+    let expected = [batch, all, kv_heads, dim];
+    assert_eq!([k.dims(), v.dims()], [expected; 2], "attention: keys and values for the queries");
+    assert!(new <= all, "attention: {new} queries for {all} keys");
+    assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "attention: {heads} heads on {kv_heads}");
+    #[cfg(feature = "flex")]
+    if let (Some(q), Some(k), Some(v)) = (flex::host(&q), flex::host(&k), flex::host(&v)) {
+        let (shape, dtype) = (q.layout().shape().clone(), q.dtype());
+        let [q, k, v] = [q, k, v].map(flex::floats);
+        let [q, k, v] = [&q, &k, &v].map(flex::slice);
+        let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
+        // SAFETY: every sequence writes all of its part of the output.
+        let out = unsafe {
+            flex::tensor(shape, dtype, |out| {
+                for b in 0..if queries == 0 { 0 } else { batch } {
+                    let mut buffer = KvBuffer::new(kv_heads, dim, kernels::KvType::F32);
+                    let of = |x: &'_ [f32]| b * keys..(b * keys + keys).min(x.len());
+                    let appended = buffer.append(&k[of(k)], &v[of(v)]);
+                    assert_eq!(appended, Ok(()), "attention: checked shapes");
+                    let q = &q[b * queries..(b + 1) * queries];
+                    kernels::attend_into(
+                        Level::best(),
+                        q,
+                        heads,
+                        &buffer,
+                        options,
+                        out.part(b * queries, queries),
+                    );
+                }
+            })
+        };
+        return flex::wrap(out);
+    }
+    composed(q, k, v, options)
+}
+
+/// Appends `k` and `v` to `buffer`, then attends with `q` over all that it holds.
+///
+/// Results have the same bits whether a sequence comes at once, in parts or token by token.
+///
+/// # Shapes
+///
+/// `q`: `[1, new, heads, dim]`, `k`, `v`: `[1, new, kv_heads, dim]`, result: as `q`, of its float type.
+///
+/// # Panics
+///
+/// On other shapes, and on devices that are not a host ([`is_host`](super::is_host)).
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+#[expect(clippy::needless_pass_by_value, reason = "as in burn's operations and `attention`")]
+pub fn attention_cached(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    buffer: &mut KvBuffer,
+    options: &AttentionOptions,
+) -> Tensor<4> {
+    let ([batch, new, heads, dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
+    assert_eq!(batch, 1, "attention: a buffer holds one sequence");
+    assert_eq!(
+        [k.dims(), v.dims()],
+        [[1, new, kv_heads, dim]; 2],
+        "attention: keys and values for the queries"
+    );
+    assert_eq!(buffer.check(heads, kv_heads, dim), Ok(()), "attention: the buffer is of another shape");
+    #[cfg(feature = "flex")]
+    if let (Some(q), Some(k), Some(v)) = (flex::host(&q), flex::host(&k), flex::host(&v)) {
+        let (shape, dtype) = (q.layout().shape().clone(), q.dtype());
+        let [q, k, v] = [q, k, v].map(flex::floats);
+        let appended = buffer.append(flex::slice(&k), flex::slice(&v));
+        assert_eq!(appended, Ok(()), "attention: checked shapes");
+        let q = flex::slice(&q);
+        // SAFETY: the kernel writes all of its output.
+        let out = unsafe {
+            flex::tensor(shape, dtype, |out| {
+                kernels::attend_into(Level::best(), q, heads, buffer, options, out);
+            })
+        };
+        return flex::wrap(out);
+    }
+    panic!("attention_cached: tensors must be of a flex device without autodiff, got {:?}", q.device());
+}
+
+fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOptions) -> Tensor<4> {
+    let ([batch, new, heads, dim], [_, all, kv_heads, _]) = (q.dims(), k.dims());
+    let group = heads / kv_heads;
+    // A group's queries become rows of one matrix, so that keys and values are not repeated.
+    // [batch, new, heads, dim] → [batch, kv_heads, group * new, dim]
+    let q = q.reshape([batch, new, kv_heads, group, dim]).permute([0, 2, 3, 1, 4]);
+    let q = q.reshape([batch, kv_heads, group * new, dim]);
+    // [batch, all, kv_heads, dim] → [batch, kv_heads, dim, all] and [batch, kv_heads, all, dim]
+    let (k, v) = (k.permute([0, 2, 3, 1]), v.permute([0, 2, 1, 3]));
+    let mut scores = q.matmul(k).mul_scalar(options.scale);
+    if let Some(cap) = options.softcap {
+        scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
+    }
+    if options.causal || options.window.is_some() {
+        scores = scores.mask_fill(hidden(new, all, group, options, &v.device()), f32::NEG_INFINITY);
+    }
+    let out = activation::softmax(scores, 3).matmul(v);
+    // [batch, kv_heads, group * new, dim] → [batch, new, heads, dim]
+    let out = out.reshape([batch, kv_heads, group, new, dim]).permute([0, 3, 1, 2, 4]);
+    out.reshape([batch, new, heads, dim])
+}
+
+/// Which keys a query does not see: `[1, 1, group * new, all]`.
+fn hidden(
+    new: usize,
+    all: usize,
+    group: usize,
+    options: &AttentionOptions,
+    device: &Device,
+) -> Tensor<4, Bool> {
+    let mut rows = Vec::with_capacity(new * all);
+    for i in 0..new {
+        let seen = options.visible(all - new + i, all);
+        rows.extend((0..all).map(|j| !seen.contains(&j)));
+    }
+    let shape = [1, 1, group * new, all];
+    Tensor::from_data(TensorData::new(rows.repeat(group), shape), device)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Distribution, Tolerance};
+
+    use super::*;
+
+    #[test]
+    fn kernel_and_composition_agree() {
+        let device = Device::flex();
+        let random = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, &device);
+        let plain = AttentionOptions { scale: 0.4, ..Default::default() };
+        for options in [
+            plain,
+            AttentionOptions { causal: false, ..plain },
+            AttentionOptions { causal: false, window: Some(9), ..plain },
+            AttentionOptions { window: Some(5), softcap: Some(3.0), ..plain },
+        ] {
+            for (new, all) in [(1, 1), (1, 80), (13, 13), (70, 90)] {
+                let q = random([2, new, 4, 20]);
+                let (k, v) = (random([2, all, 2, 20]), random([2, all, 2, 20]));
+                let got = attention(q.clone(), k.clone(), v.clone(), &options);
+                let want = composed(q, k, v, &options).into_data();
+                got.into_data().assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-5));
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! [`rms_norm`], [`rotate`] and [`gated`].
+
+use burn::tensor::{DType, Tensor, activation};
+
+#[cfg(feature = "flex")]
+use super::flex;
+#[cfg(feature = "flex")]
+use crate::{rows, rows::Heads, simd::Level};
+
+use crate::rows::Gate;
+
+/// `x / √(mean(x²) + epsilon) * weight` along the last dimension, computed in `f32`.
+///
+/// # Shapes
+///
+/// `x`: `[.., width]`, `weight`: `[width]`, result: as `x`, of its float type.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not `width`.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
+    assert_eq!(x.dims().last(), Some(&weight.dims()[0]), "rms_norm: width of the input and of the weight");
+    #[cfg(feature = "flex")]
+    if let (Some(x), Some(weight)) = (flex::host(&x), flex::host(weight)) {
+        let (shape, dtype) = (x.layout().shape().clone(), x.dtype());
+        let (x, weight) = (flex::floats(x), flex::floats(weight));
+        let (x, weight) = (flex::slice(&x), flex::slice(&weight));
+        // SAFETY: the kernel writes all of its output.
+        let y = unsafe {
+            flex::tensor(shape, dtype, |y| rows::rms_norm_into(Level::best(), x, weight, epsilon as f32, y))
+        };
+        return flex::wrap(y);
+    }
+    composed_norm(x, weight, epsilon)
+}
+
+fn composed_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let (x, dtype) = widened(x);
+    let wide = x.dtype();
+    let scale = (x.clone() * x.clone()).mean_dim(D - 1).add_scalar(epsilon).sqrt();
+    let weight = if weight.dtype() == wide { weight.clone() } else { weight.clone().cast(wide) };
+    let y = x / scale * weight.unsqueeze();
+    if wide == dtype { y } else { y.cast(dtype) }
+}
+
+/// `x` in at least 32 bits, and the type that it had.
+fn widened<const D: usize>(x: Tensor<D>) -> (Tensor<D>, DType) {
+    match x.dtype() {
+        dtype @ (DType::F32 | DType::F64) => (x, dtype),
+        dtype => (x.cast(DType::F32), dtype),
+    }
+}
+
+/// Rotary position embedding in the half-split order: pairs `(i, i + rotary / 2)` of each head turn by the
+/// angle `i` of their token; what comes after the first `rotary` numbers of a head stays.
+///
+/// # Shapes
+///
+/// `x`: `[batch, tokens, heads, head_dim]`, `cos`, `sin`: `[tokens, rotary / 2]` with `rotary <= head_dim`,
+/// result: as `x`, of its float type.
+///
+/// # Panics
+///
+/// On other shapes.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
+    let [_, tokens, _, dim] = x.dims();
+    let half = cos.dims()[1];
+    assert_eq!([cos.dims(), sin.dims()], [[tokens, half]; 2], "rotate: angles for each token");
+    assert!(2 * half <= dim, "rotate: {half} angles for a head of {dim}");
+    #[cfg(feature = "flex")]
+    if let (Some(x), Some(cos), Some(sin)) = (flex::host(&x), flex::host(cos), flex::host(sin)) {
+        let (shape, dtype) = (x.layout().shape().clone(), x.dtype());
+        let heads = Heads { heads: shape[2], dim, rotary: 2 * half };
+        let [x, cos, sin] = [x, cos, sin].map(flex::floats);
+        let [x, cos, sin] = [&x, &cos, &sin].map(flex::slice);
+        // SAFETY: the kernel writes all of its output.
+        let y = unsafe {
+            flex::tensor(shape, dtype, |y| rows::rotate_into(Level::best(), x, [cos, sin], heads, y))
+        };
+        return flex::wrap(y);
+    }
+    composed_rotation(x, cos, sin)
+}
+
+fn composed_rotation(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
+    let [tokens, half] = cos.dims();
+    let dim = x.dims()[3];
+    if half == 0 {
+        return x;
+    }
+    let (x, dtype) = widened(x);
+    let wide = x.dtype();
+    // [tokens, half] → [1, tokens, 1, half]
+    let angle = |a: &Tensor<2>| {
+        let a = if a.dtype() == wide { a.clone() } else { a.clone().cast(wide) };
+        a.reshape([1, tokens, 1, half])
+    };
+    let (cos, sin) = (angle(cos), angle(sin));
+    let (a, b) = (x.clone().narrow(3, 0, half), x.clone().narrow(3, half, half));
+    let mut parts = vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos + a * sin];
+    if dim > 2 * half {
+        parts.push(x.narrow(3, 2 * half, dim - 2 * half));
+    }
+    let y = Tensor::cat(parts, 3);
+    if wide == dtype { y } else { y.cast(dtype) }
+}
+
+/// `act(gate) * up`, computed in `f32`.
+///
+/// # Shapes
+///
+/// `gate`, `up` and the result: the same; the result has the float type of `gate`.
+///
+/// # Panics
+///
+/// If the shapes differ.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tensor<D> {
+    assert_eq!(gate.dims(), up.dims(), "gated: shapes of both halves");
+    #[cfg(feature = "flex")]
+    if let (Some(gate), Some(up)) = (flex::host(&gate), flex::host(&up)) {
+        let (shape, dtype) = (gate.layout().shape().clone(), gate.dtype());
+        let (gate, up) = (flex::floats(gate), flex::floats(up));
+        let (gate, up) = (flex::slice(&gate), flex::slice(&up));
+        // SAFETY: the kernel writes all of its output.
+        let y = unsafe { flex::tensor(shape, dtype, |y| rows::gated_into(Level::best(), gate, up, kind, y)) };
+        return flex::wrap(y);
+    }
+    composed_gate(gate, up, kind)
+}
+
+fn composed_gate<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tensor<D> {
+    let (gate, dtype) = widened(gate);
+    let up = if up.dtype() == gate.dtype() { up } else { up.cast(gate.dtype()) };
+    let act = match kind {
+        Gate::Silu => activation::silu(gate),
+        Gate::GeluTanh => {
+            let cubic = gate.clone() * (gate.clone() * gate.clone()).mul_scalar(0.044_715).add_scalar(1.0);
+            gate * activation::sigmoid(cubic.mul_scalar(2.0 * std::f64::consts::FRAC_2_PI.sqrt()))
+        }
+    };
+    let y = act * up;
+    if y.dtype() == dtype { y } else { y.cast(dtype) }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tolerance};
+
+    use super::*;
+
+    fn assert_near<const D: usize>(got: Tensor<D>, want: Tensor<D>) {
+        assert_eq!(got.dtype(), want.dtype());
+        let tolerance = if got.dtype() == DType::F32 { 1e-5 } else { 1e-2 };
+        let data = |t: Tensor<D>| t.cast(DType::F32).into_data();
+        data(got).assert_approx_eq(&data(want), Tolerance::<f32>::absolute(tolerance));
+    }
+
+    #[test]
+    fn kernels_and_compositions_agree() {
+        let device = Device::flex();
+        let random = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, &device);
+        let weight = Tensor::<1>::random([24], Distribution::Default, &device);
+        let angles = Tensor::<2>::random([5, 10], Distribution::Default, &device);
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let (x, y) = (random([2, 5, 3, 24]).cast(dtype), random([2, 5, 3, 24]).cast(dtype));
+            // Views: dimensions swapped, a part of the tokens.
+            let view = random([2, 3, 5, 24]).cast(dtype).swap_dims(1, 2);
+            for x in [x, view, random([2, 9, 3, 24]).cast(dtype).narrow(1, 3, 5)] {
+                assert_near(rms_norm(x.clone(), &weight, 1e-6), composed_norm(x.clone(), &weight, 1e-6));
+                let (cos, sin) = (angles.clone().cos(), angles.clone().sin());
+                assert_near(rotate(x.clone(), &cos, &sin), composed_rotation(x.clone(), &cos, &sin));
+                for kind in [Gate::Silu, Gate::GeluTanh] {
+                    let want = composed_gate(x.clone(), y.clone(), kind);
+                    assert_near(gated(x.clone(), y.clone(), kind), want);
+                }
+            }
+        }
+    }
+}

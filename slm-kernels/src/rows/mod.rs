@@ -1,0 +1,238 @@
+//! What a decoder does to rows between its matrix products, in one pass each: [`rms_norm`], [`rotate`] and
+//! [`gated`]. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
+
+pub mod scalar;
+
+#[cfg(test)]
+mod tests;
+
+use crate::output::{Output, for_each_task};
+use crate::packed::check_length;
+use crate::simd::{Kernel, Level, Simd, load_part, sigmoid, store_part};
+use crate::{Error, Result};
+
+/// Elements of a task.
+const PER_TASK: usize = 1 << 14;
+
+/// The activation of a gated layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// `g / (1 + exp(-g))` (SwiGLU, <https://arxiv.org/abs/2002.05202>).
+    Silu,
+    /// `g / 2 * (1 + tanh(√(2/π) (g + 0.044715 g³)))`: GELU by its approximation with tanh (GeGLU).
+    GeluTanh,
+}
+
+/// `y = x / √(mean(x²) + epsilon) * weight` for each row (<https://arxiv.org/abs/1910.07467>).
+///
+/// # Shapes
+///
+/// `weight`: `[width]`, `x` and `y`: `[rows, width]`; `y` is overwritten.
+///
+/// # Errors
+///
+/// `x` is not whole rows, or `y` is of another length.
+pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) -> Result<()> {
+    check_rows("x", weight.len(), x.len())?;
+    check_length("y", x.len(), y.len())?;
+    rms_norm_into(Level::best(), x, weight, epsilon, Output::new(y));
+    Ok(())
+}
+
+/// Turns of heads: what [`rotate`] needs to know besides the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Heads of a token.
+    pub heads: usize,
+    /// Numbers of a head.
+    pub dim: usize,
+    /// Leading numbers of a head that turn, even and at most `dim`.
+    pub rotary: usize,
+}
+
+/// Turns the pairs `(i, i + rotary / 2)` of each head by the angles of its token (rotary position embedding,
+/// <https://arxiv.org/abs/2104.09864>, in the half-split order of Llama); the rest of a head is copied.
+///
+/// # Shapes
+///
+/// `x`, `y`: `[batch, tokens, heads, dim]`, `cos`, `sin`: `[tokens, rotary / 2]`; `y` is overwritten.
+///
+/// # Errors
+///
+/// A buffer of another length, or a `rotary` that is odd or above `dim`.
+pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: Heads, y: &mut [f32]) -> Result<()> {
+    let half = heads.rotary / 2;
+    if !heads.rotary.is_multiple_of(2) || heads.rotary > heads.dim {
+        return Err(Error::Length { what: "rotary part of a head", expected: heads.dim, got: heads.rotary });
+    }
+    check_length("sin", cos.len(), sin.len())?;
+    check_rows("cos", half, cos.len())?;
+    let tokens = cos.len().checked_div(half).unwrap_or(1);
+    check_rows("x", tokens * heads.heads * heads.dim, x.len())?;
+    check_length("y", x.len(), y.len())?;
+    rotate_into(Level::best(), x, [cos, sin], heads, Output::new(y));
+    Ok(())
+}
+
+/// `y = act(gate) * up`.
+///
+/// # Errors
+///
+/// A buffer of another length than `gate`.
+pub fn gated(gate: &[f32], up: &[f32], kind: Gate, y: &mut [f32]) -> Result<()> {
+    check_length("up", gate.len(), up.len())?;
+    check_length("y", gate.len(), y.len())?;
+    gated_into(Level::best(), gate, up, kind, Output::new(y));
+    Ok(())
+}
+
+/// Whether `got` elements are whole rows of `width`.
+fn check_rows(what: &'static str, width: usize, got: usize) -> Result<()> {
+    let expected = if width == 0 { 0 } else { got.next_multiple_of(width) };
+    check_length(what, expected, got)
+}
+
+/// [`rms_norm`] of checked lengths: writes all of `y`.
+pub(crate) fn rms_norm_into(level: Level, x: &[f32], weight: &[f32], epsilon: f32, y: Output<'_>) {
+    let width = weight.len();
+    let rows_per_task = PER_TASK.checked_div(width).unwrap_or(0).max(1);
+    let len = rows_per_task * width.max(1);
+    for_each_task(x.len().div_ceil(len), x.len(), |task| {
+        let x = &x[task * len..((task + 1) * len).min(x.len())];
+        level.run(Norm { x, weight, epsilon, y, at: task * len });
+    });
+}
+
+struct Norm<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    epsilon: f32,
+    y: Output<'a>,
+    at: usize,
+}
+
+impl Kernel for Norm<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "vectors of checked rows")]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        for (r, row) in self.x.chunks_exact(width).enumerate() {
+            // SAFETY: tasks have disjoint rows; vectors are cut to the row.
+            unsafe {
+                let mut squares = s.splat(0.0);
+                for k in (0..width).step_by(S::LANES) {
+                    let x = load_part(s, row.as_ptr().add(k), width - k);
+                    squares = s.fma(x, x, squares);
+                }
+                let mean = s.sum(squares) / width as f32;
+                let scale = s.splat(1.0 / (mean + self.epsilon).sqrt());
+                let y = self.y.at(self.at + r * width, width);
+                for k in (0..width).step_by(S::LANES) {
+                    let x = load_part(s, row.as_ptr().add(k), width - k);
+                    let weight = load_part(s, self.weight.as_ptr().add(k), width - k);
+                    store_part(s, y.add(k), width - k, s.mul(s.mul(x, scale), weight));
+                }
+            }
+        }
+    }
+}
+
+/// [`rotate`] of checked lengths: writes all of `y`. Without a rotary part there are no angles, and any
+/// number of tokens.
+pub(crate) fn rotate_into(level: Level, x: &[f32], angles: [&[f32]; 2], heads: Heads, y: Output<'_>) {
+    let width = heads.heads * heads.dim;
+    let tasks = x.len().checked_div(width).unwrap_or(0);
+    let per_task = PER_TASK.checked_div(width).unwrap_or(0).max(1);
+    for_each_task(tasks.div_ceil(per_task), x.len(), |task| {
+        let tokens = task * per_task..((task + 1) * per_task).min(tasks);
+        level.run(Turn { x, angles, heads, tokens, y });
+    });
+}
+
+struct Turn<'a> {
+    x: &'a [f32],
+    angles: [&'a [f32]; 2],
+    heads: Heads,
+    tokens: std::ops::Range<usize>,
+    y: Output<'a>,
+}
+
+impl Kernel for Turn<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "vectors of checked rows")]
+    fn run<S: Simd>(self, s: S) {
+        let Heads { heads, dim, rotary } = self.heads;
+        let half = rotary / 2;
+        let [cos, sin] = self.angles;
+        for token in self.tokens {
+            let angles = if half == 0 { 0 } else { token * half % cos.len() };
+            let (cos, sin) = (&cos[angles..][..half], &sin[angles..][..half]);
+            for head in 0..heads {
+                let at = (token * heads + head) * dim;
+                let x = &self.x[at..at + dim];
+                // SAFETY: tasks have disjoint tokens; vectors are cut to each half of the rotary part.
+                unsafe {
+                    let y = self.y.at(at, dim);
+                    for k in (0..half).step_by(S::LANES) {
+                        let len = half - k;
+                        let (a, b) = (x.as_ptr().add(k), x.as_ptr().add(half + k));
+                        let (a, b) = (load_part(s, a, len), load_part(s, b, len));
+                        let cos = load_part(s, cos.as_ptr().add(k), len);
+                        let sin = load_part(s, sin.as_ptr().add(k), len);
+                        store_part(s, y.add(k), len, s.sub(s.mul(a, cos), s.mul(b, sin)));
+                        store_part(s, y.add(half + k), len, s.fma(b, cos, s.mul(a, sin)));
+                    }
+                    std::ptr::copy_nonoverlapping(x.as_ptr().add(rotary), y.add(rotary), dim - rotary);
+                }
+            }
+        }
+    }
+}
+
+/// [`gated`] of checked lengths: writes all of `y`.
+pub(crate) fn gated_into(level: Level, gate: &[f32], up: &[f32], kind: Gate, y: Output<'_>) {
+    for_each_task(gate.len().div_ceil(PER_TASK), gate.len(), |task| {
+        let range = task * PER_TASK..((task + 1) * PER_TASK).min(gate.len());
+        level.run(Gated { gate: &gate[range.clone()], up: &up[range], kind, y, at: task * PER_TASK });
+    });
+}
+
+struct Gated<'a> {
+    gate: &'a [f32],
+    up: &'a [f32],
+    kind: Gate,
+    y: Output<'a>,
+    at: usize,
+}
+
+impl Kernel for Gated<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "vectors of checked rows")]
+    fn run<S: Simd>(self, s: S) {
+        let len = self.gate.len();
+        assert_eq!(len, self.up.len());
+        for k in (0..len).step_by(S::LANES) {
+            // SAFETY: tasks have disjoint ranges; vectors are cut to the range.
+            unsafe {
+                let gate = load_part(s, self.gate.as_ptr().add(k), len - k);
+                let up = load_part(s, self.up.as_ptr().add(k), len - k);
+                let argument = match self.kind {
+                    Gate::Silu => gate,
+                    Gate::GeluTanh => {
+                        // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u))
+                        let cubic = s.fma(s.mul(gate, gate), s.splat(0.044_715), s.splat(1.0));
+                        s.mul(s.mul(gate, s.splat(1.595_769)), cubic)
+                    }
+                };
+                let y = self.y.at(self.at + k, (len - k).min(S::LANES));
+                store_part(s, y, len - k, s.mul(s.mul(gate, sigmoid(s, argument)), up));
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Every instruction set against the reference.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn wave(len: usize, step: f32, height: f32) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * step).sin() * height).collect()
+}
+
+fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len());
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!((got - want).abs() <= 2e-6 * want.abs().max(1.0), "{what} {i}: {got} instead of {want}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn norms(rows in 0_usize..60, width in 1_usize..600, height in 0.01_f32..4.0) {
+        let (x, weight) = (wave(rows * width, 0.37, height), wave(width, 0.73, 2.0));
+        let mut want = vec![0.0; x.len()];
+        scalar::rms_norm(&x, &weight, 1e-6, &mut want).unwrap();
+        for level in Level::available() {
+            let mut y = vec![f32::NAN; x.len()];
+            rms_norm_into(level, &x, &weight, 1e-6, Output::new(&mut y));
+            assert_close(&y, &want, "norm");
+        }
+    }
+
+    #[test]
+    fn rotations(
+        batch in 1_usize..3,
+        tokens in 1_usize..40,
+        heads in 1_usize..5,
+        half in 0_usize..40,
+        rest in 0_usize..20,
+    ) {
+        let shape = Heads { heads, dim: 2 * half + rest + 1, rotary: 2 * half };
+        let x = wave(batch * tokens * heads * shape.dim, 0.37, 1.0);
+        let (cos, sin) = (wave(tokens * half, 0.5, 1.0), wave(tokens * half, 0.3, 1.0));
+        // Without angles the number of tokens is unknown, and does not matter.
+        let mut want = vec![0.0; x.len()];
+        scalar::rotate(&x, &cos, &sin, shape, &mut want);
+        for level in Level::available() {
+            let mut y = vec![f32::NAN; x.len()];
+            rotate_into(level, &x, [&cos, &sin], shape, Output::new(&mut y));
+            assert_close(&y, &want, "rotation");
+        }
+    }
+
+    #[test]
+    fn gates(len in 0_usize..40_000, height in 0.1_f32..30.0) {
+        let (gate, up) = (wave(len, 0.37, height), wave(len, 0.11, 1.0));
+        for kind in [Gate::Silu, Gate::GeluTanh] {
+            let mut want = vec![0.0; len];
+            scalar::gated(&gate, &up, kind, &mut want).unwrap();
+            for level in Level::available() {
+                let mut y = vec![f32::NAN; len];
+                gated_into(level, &gate, &up, kind, Output::new(&mut y));
+                assert_close(&y, &want, "gate");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_lengths_are_errors() {
+    let mut y = [0.0; 6];
+    rms_norm(&[1.0; 6], &[1.0; 3], 1e-6, &mut y).unwrap();
+    assert!(rms_norm(&[1.0; 6], &[1.0; 4], 1e-6, &mut y).is_err());
+    assert!(rms_norm(&[1.0; 6], &[], 1e-6, &mut y).is_err());
+    assert!(gated(&[1.0; 6], &[1.0; 5], Gate::Silu, &mut y).is_err());
+    let heads = Heads { heads: 1, dim: 3, rotary: 2 };
+    rotate(&[1.0; 6], &[1.0; 2], &[0.0; 2], heads, &mut y).unwrap();
+    assert!(rotate(&[1.0; 6], &[1.0; 4], &[0.0; 4], heads, &mut y).is_err());
+    assert!(rotate(&[1.0; 6], &[1.0; 2], &[0.0; 2], Heads { rotary: 4, ..heads }, &mut y).is_err());
+}

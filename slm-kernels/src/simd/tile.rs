@@ -1,0 +1,110 @@
+//! The two inner loops of all matrix products: sums of rows with rows, and sums of outer products.
+#![expect(unsafe_code, reason = "pointers into matrices, checked once by the caller")]
+
+use super::{Element, Simd};
+
+/// `M` packed rows times four rows of weights, along `steps` vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Dots<E> {
+    /// `[steps, M, LANES]`.
+    pub(crate) x: *const f32,
+    /// Where the four rows start.
+    pub(crate) w: [*const E; 4],
+    /// Elements from a vector of a row to the next.
+    pub(crate) stride: usize,
+    /// Vectors.
+    pub(crate) steps: usize,
+    /// Bytes ahead of the weights to fetch, 0 for none.
+    pub(crate) ahead: usize,
+}
+
+/// Lane sums of the scalar products of `M` rows of `x` with four of `w`, each in order of the columns.
+///
+/// # Safety
+/// `x` must be readable for `steps * M` vectors, each `w` from its start for `steps` vectors `stride` apart.
+#[inline(always)]
+pub(crate) unsafe fn dots<S: Simd, E: Element, const M: usize>(s: S, tile: Dots<E>) -> [[S::V; 4]; M] {
+    let mut sums = [[s.splat(0.0); 4]; M];
+    let mut x = tile.x;
+    for step in 0..tile.steps {
+        let at = step * tile.stride;
+        let mut w = [s.splat(0.0); 4];
+        for (w, from) in w.iter_mut().zip(tile.w) {
+            // SAFETY: the contract of this function.
+            unsafe {
+                let from = from.add(at);
+                if tile.ahead > 0 {
+                    s.prefetch(from.cast::<u8>().wrapping_add(tile.ahead));
+                }
+                *w = E::load(s, from);
+            }
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the contract of this function.
+            let x = unsafe { s.load(x.add(i * S::LANES)) };
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = s.fma(x, w, *sum);
+            }
+        }
+        x = x.wrapping_add(M * S::LANES);
+    }
+    sums
+}
+
+/// `C += A · B` on a tile of `M` rows and `N` vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Outer<E> {
+    /// `[M, depth]`, rows `a_stride` apart.
+    pub(crate) a: *const f32,
+    /// See `a`.
+    pub(crate) a_stride: usize,
+    /// `[depth, N vectors]`, rows `b_stride` apart.
+    pub(crate) b: *const E,
+    /// See `b`.
+    pub(crate) b_stride: usize,
+    /// Columns of `A`, rows of `B`.
+    pub(crate) depth: usize,
+    /// `[M, N vectors]`, rows `c_stride` apart.
+    pub(crate) c: *mut f32,
+    /// See `c`.
+    pub(crate) c_stride: usize,
+    /// Whether `C` is overwritten rather than added to.
+    pub(crate) fresh: bool,
+}
+
+/// Runs a tile; each sum is taken in the order of `depth`.
+///
+/// # Safety
+/// The matrices must be readable, and `C` writable and unshared, in the extent that their fields say.
+#[inline(always)]
+pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(s: S, tile: Outer<E>) {
+    let mut sums = [[s.splat(0.0); N]; M];
+    if !tile.fresh {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the contract of this function.
+                *sum = unsafe { s.load(tile.c.add(i * tile.c_stride + j * S::LANES)) };
+            }
+        }
+    }
+    for k in 0..tile.depth {
+        let mut b = [s.splat(0.0); N];
+        for (j, b) in b.iter_mut().enumerate() {
+            // SAFETY: the contract of this function.
+            *b = unsafe { E::load(s, tile.b.add(k * tile.b_stride + j * S::LANES)) };
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the contract of this function.
+            let a = s.splat(unsafe { *tile.a.add(i * tile.a_stride + k) });
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = s.fma(a, b, *sum);
+            }
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
+            // SAFETY: the contract of this function.
+            unsafe { s.store(tile.c.add(i * tile.c_stride + j * S::LANES), *sum) };
+        }
+    }
+}
