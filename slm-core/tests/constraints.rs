@@ -20,7 +20,7 @@ fn request(seed: u64, constraint: Option<Constraint>) -> ChatRequest {
     request.generation = GenerationConfig {
         temperature: 1.5,
         seed,
-        max_new_tokens: 200,
+        max_new_tokens: 400,
         constraint,
         ..GenerationConfig::default()
     };

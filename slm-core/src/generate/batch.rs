@@ -77,10 +77,8 @@ impl LocalModel {
         on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
     ) -> Vec<(usize, Error)> {
         let wanted: Vec<usize> = active.iter().map(|(_, s)| s.wanted()).collect();
-        let mut parts: Vec<Continuation<'_>> = active
-            .iter_mut()
-            .map(|(_, s)| Continuation { ids: &s.pending, cache: &mut s.cache })
-            .collect();
+        let mut parts: Vec<Continuation<'_>> =
+            active.iter_mut().map(|(_, s)| Continuation { ids: &s.pending, cache: &mut s.cache }).collect();
         let rows = self.model.last_logits_of(&mut parts, &wanted).and_then(super::local::to_values);
         let mut rows = match rows {
             Ok(rows) => rows,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::constraint::Constraint;
+use crate::nn::KvCacheType;
 use crate::{Error, Result};
 
 /// How an answer is generated. The default is greedy decoding of at most 256 tokens.
@@ -200,19 +201,6 @@ impl Default for Lookup {
     fn default() -> Self {
         Self { max_ngram: 3, max_guess: 8 }
     }
-}
-
-/// How keys and values are kept, on the `flex` device; others keep them in f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KvCacheType {
-    /// 32 bits: exact.
-    #[default]
-    F32,
-    /// 16 bits.
-    F16,
-    /// 8 bits and a scale for each token and head.
-    Int8,
 }
 
 impl GenerationConfig {

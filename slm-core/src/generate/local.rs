@@ -176,7 +176,8 @@ impl LocalModel {
         let total = sequence.cache.len() + sequence.pending.len();
         while sequence.pending.len() > PART && self.model.config.rope.turns_alike(1, total) {
             let rest = sequence.pending.split_off(PART);
-            self.model.hidden(ids_tensor(&sequence.pending, &self.model.device()), Some(&mut sequence.cache))?;
+            self.model
+                .hidden(ids_tensor(&sequence.pending, &self.model.device()), Some(&mut sequence.cache))?;
             sequence.pending = rest;
             if on_text("").is_break() {
                 sequence.cancel();
@@ -210,7 +211,7 @@ impl LocalModel {
         if ids.len() < 2 {
             return Err(Error::Request { reason: "scoring needs at least two tokens".into() });
         }
-        self.score_into(ids, &mut self.new_cache(config))
+        self.score_into(ids, &mut KvCache::with_type(config.kv_cache))
     }
 
     /// Scores `ids` and leaves all but the last in `cache`. Logits exist for a few positions at a time.
@@ -233,10 +234,6 @@ impl LocalModel {
             }
         }
         Ok(scores)
-    }
-
-    pub(super) fn new_cache(&self, _config: &GenerationConfig) -> KvCache {
-        KvCache::new()
     }
 
     /// The last token of each text that breaks a sequence for [`Dry`](super::Dry).

@@ -13,7 +13,7 @@ mod stop;
 mod typed;
 
 pub use batch::BatchRequest;
-pub use config::{Dry, GenerationConfig, KvCacheType, Lookup, Mirostat, Step, Xtc};
+pub use config::{Dry, GenerationConfig, Lookup, Mirostat, Step, Xtc};
 pub use constraint::{Constraint, Grammars};
 pub use local::{Generated, LocalModel};
 pub use prefix::PrefixCache;

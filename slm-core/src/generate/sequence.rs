@@ -38,11 +38,7 @@ pub(super) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(
-        model: &'a LocalModel,
-        prompt: &[u32],
-        config: &'a GenerationConfig,
-    ) -> Result<Self> {
+    pub(super) fn new(model: &'a LocalModel, prompt: &[u32], config: &'a GenerationConfig) -> Result<Self> {
         let context = model.model.config.context_length();
         if prompt.is_empty() || prompt.len() > context {
             let reason = format!("a prompt of {} tokens; the context holds 1 to {context}", prompt.len());
@@ -69,7 +65,7 @@ impl<'a> Sequence<'a> {
             prompt: prompt.len(),
             limit,
             finish_reason: (limit == 0).then_some(FinishReason::Length),
-            cache: model.new_cache(config),
+            cache: KvCache::with_type(config.kv_cache),
             pending: Vec::new(),
             guessed: 0,
         };
@@ -130,7 +126,7 @@ impl<'a> Sequence<'a> {
         let rope = &self.model.model.config.rope;
         // Keys of the other side of longrope's border would not fit: read all again, as transformers does.
         if rope.is_long(self.seen.len()) != rope.is_long(self.cache.len()) {
-            self.cache = self.model.new_cache(self.config);
+            self.cache = KvCache::with_type(self.config.kv_cache);
         }
         self.pending = self.seen[self.cache.len()..].to_vec();
         let left = self.limit - (self.seen.len() - self.prompt);

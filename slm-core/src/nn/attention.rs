@@ -1,8 +1,8 @@
 //! Causal grouped-query attention.
 
 use burn::tensor::Tensor;
+use slm_kernels::ops::{self, AttentionOptions};
 
-use super::fused::{self, AttentionOptions};
 use super::{KvCache, Linear, RmsNorm, Rotations};
 use crate::config::{ModelConfig, QkNorm};
 
@@ -77,7 +77,7 @@ fn attend(qkv: [Tensor<4>; 3], layer: usize, pass: &Pass<'_>, caches: &mut [&mut
     };
     let one = |[q, k, v]: [Tensor<4>; 3], cache: Option<&mut &mut KvCache>| match cache {
         Some(cache) => cache.attend(layer, [q, k, v], &options),
-        None => fused::attention(q, k, v, &options),
+        None => ops::attention(q, k, v, &options),
     };
     if pass.lengths.len() <= 1 {
         return one(qkv, caches.first_mut());

@@ -1,9 +1,9 @@
 //! A transformer block: attention and gated MLP, each added to the residual stream.
 
 use burn::tensor::Tensor;
+use slm_kernels::ops::{self, Gate};
 
 use super::attention::Pass;
-use super::fused::{self, Gate};
 use super::{Attention, KvCache, Linear, RmsNorm};
 use crate::config::{Activation, NormPlacement};
 
@@ -28,7 +28,7 @@ impl Mlp {
             Activation::Silu => Gate::Silu,
             Activation::GeluTanh => Gate::GeluTanh,
         };
-        let hidden = fused::gated(self.gate_proj.forward(x.clone()), self.up_proj.forward(x), gate);
+        let hidden = ops::gated(self.gate_proj.forward(x.clone()), self.up_proj.forward(x), gate);
         self.down_proj.forward(hidden)
     }
 }

@@ -1,20 +1,50 @@
 //! Keys and values of the tokens already read.
 
 use burn::tensor::Tensor;
-
-use super::fused::{self, AttentionOptions};
+use serde::{Deserialize, Serialize};
+use slm_kernels::ops::{self, AttentionOptions, KvBuffer, KvType};
 
 /// Keys and values per layer, an argument of the forward pass and never part of the model.
+///
+/// On the `flex` device they lie in pages that clones share, so that sequences with a common beginning hold it
+/// once; elsewhere in tensors.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
-    layers: Vec<Option<(Tensor<4>, Tensor<4>)>>,
+    kind: KvCacheType,
+    layers: Vec<Layer>,
     length: usize,
 }
 
+/// How keys and values are kept, on the `flex` device; others keep them as computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvCacheType {
+    /// 32 bits: exact.
+    #[default]
+    F32,
+    /// 16 bits.
+    F16,
+    /// 8 bits, and a scale for each token and head.
+    Int8,
+}
+
+#[derive(Debug, Clone)]
+enum Layer {
+    /// Of each sequence of the batch.
+    Pages(Vec<KvBuffer>),
+    /// `[batch, tokens, kv_heads, head_dim]` each.
+    Tensors(Tensor<4>, Tensor<4>),
+}
+
 impl KvCache {
-    /// An empty cache.
+    /// An empty cache in 32 bits.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty cache that keeps keys and values as `kind` says.
+    pub fn with_type(kind: KvCacheType) -> Self {
+        Self { kind, ..Self::default() }
     }
 
     /// Tokens held.
@@ -27,27 +57,42 @@ impl KvCache {
         self.length == 0
     }
 
+    /// Memory of the keys and values, in bytes; what clones share counts for each.
+    pub fn bytes(&self) -> usize {
+        let layer = |layer: &Layer| match layer {
+            Layer::Pages(rows) => rows.iter().map(KvBuffer::bytes).sum(),
+            Layer::Tensors(k, v) => 4 * (k.shape().num_elements() + v.shape().num_elements()),
+        };
+        self.layers.iter().map(layer).sum()
+    }
+
     /// Forgets all but the first `length` tokens.
     pub fn truncate(&mut self, length: usize) {
         if length >= self.length {
             return;
         }
         self.length = length;
-        for slot in &mut self.layers {
-            *slot = match slot.take() {
-                Some((k, v)) if length > 0 => Some((k.narrow(1, 0, length), v.narrow(1, 0, length))),
-                _ => None,
-            };
+        if length == 0 {
+            self.layers.clear();
+        }
+        for layer in &mut self.layers {
+            match layer {
+                Layer::Pages(rows) => rows.iter_mut().for_each(|row| row.truncate(length)),
+                Layer::Tensors(k, v) => {
+                    *k = k.clone().narrow(1, 0, length);
+                    *v = v.clone().narrow(1, 0, length);
+                }
+            }
         }
     }
 
-    /// Whether both hold keys and values in the same form.
-    pub(crate) fn is_like(&self, _other: &Self) -> bool {
-        true
+    /// Whether both keep keys and values in the same form.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind
     }
 
     /// Appends keys and values `[batch, new, kv_heads, head_dim]` of a layer, and attends queries
-    /// `[batch, new, heads, head_dim]` to all of that layer.
+    /// `[batch, new, heads, head_dim]` to all of that layer. Layers come in order.
     pub(crate) fn attend(
         &mut self,
         layer: usize,
@@ -55,18 +100,48 @@ impl KvCache {
         options: &AttentionOptions,
     ) -> Tensor<4> {
         if self.layers.len() <= layer {
-            self.layers.resize(layer + 1, None);
+            let [batch, _, heads, width] = k.dims();
+            let first = if ops::is_host(&k.device()) {
+                Layer::Pages(vec![KvBuffer::new(heads, width, self.kind.into()); batch])
+            } else {
+                Layer::Tensors(k.clone().narrow(1, 0, 0), v.clone().narrow(1, 0, 0))
+            };
+            self.layers.push(first);
         }
-        let (k, v) = match self.layers[layer].take() {
-            Some((old_k, old_v)) => (Tensor::cat(vec![old_k, k], 1), Tensor::cat(vec![old_v, v], 1)),
-            None => (k, v),
-        };
-        self.layers[layer] = Some((k.clone(), v.clone()));
-        fused::attention(q, k, v, options)
+        match &mut self.layers[layer] {
+            Layer::Pages(rows) => attend_pages(rows, [q, k, v], options),
+            Layer::Tensors(old_k, old_v) => {
+                *old_k = Tensor::cat(vec![old_k.clone(), k], 1);
+                *old_v = Tensor::cat(vec![old_v.clone(), v], 1);
+                ops::attention(q, old_k.clone(), old_v.clone(), options)
+            }
+        }
     }
 
     /// Counts tokens once all layers have appended them.
     pub(crate) fn advance(&mut self, tokens: usize) {
         self.length += tokens;
     }
+}
+
+impl From<KvCacheType> for KvType {
+    fn from(kind: KvCacheType) -> Self {
+        match kind {
+            KvCacheType::F32 => Self::F32,
+            KvCacheType::F16 => Self::F16,
+            KvCacheType::Int8 => Self::Int8,
+        }
+    }
+}
+
+fn attend_pages(rows: &mut [KvBuffer], qkv: [Tensor<4>; 3], options: &AttentionOptions) -> Tensor<4> {
+    if let [row] = rows {
+        let [q, k, v] = qkv;
+        return ops::attention_cached(q, k, v, row, options);
+    }
+    let one = |(index, row): (usize, &mut KvBuffer)| {
+        let [q, k, v] = qkv.each_ref().map(|t| t.clone().narrow(0, index, 1));
+        ops::attention_cached(q, k, v, row, options)
+    };
+    Tensor::cat(rows.iter_mut().enumerate().map(one).collect(), 0)
 }

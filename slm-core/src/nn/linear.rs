@@ -1,9 +1,7 @@
 //! The one linear layer: a weight slot and an optional adapter slot.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use slm_kernels::PackedTensor;
-
-use super::fused;
+use slm_kernels::{PackedTensor, ops};
 
 /// A linear layer `y = x·Wᵀ + b`, plus the low-rank path of an adapter where there is one.
 ///
@@ -51,8 +49,8 @@ impl Weight {
     /// `[.., in]` to `[.., out]`.
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Dense(w) => fused::dense_linear(x, w),
-            Self::Packed(w) => match slm_kernels::ops::linear(x, w) {
+            Self::Dense(w) => ops::dense_linear(x, w),
+            Self::Packed(w) => match ops::linear(x, w) {
                 Ok(y) => y,
                 // As burn's own product does on a misshapen operand; loading has checked every shape.
                 Err(e) => panic!("{e}"),
@@ -79,7 +77,7 @@ impl Adapter {
     }
 
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        fused::dense_linear(fused::dense_linear(x, &self.a), &self.b).mul_scalar(self.scale)
+        ops::dense_linear(ops::dense_linear(x, &self.a), &self.b).mul_scalar(self.scale)
     }
 }
 

@@ -3,14 +3,13 @@
 mod attention;
 mod block;
 mod cache;
-mod fused;
 mod linear;
 mod norm;
 mod rope;
 
 pub use attention::Attention;
 pub use block::{Block, Mlp};
-pub use cache::KvCache;
+pub use cache::{KvCache, KvCacheType};
 pub use linear::{Adapter, Linear, Weight};
 pub use norm::RmsNorm;
 pub use rope::Rotation;

@@ -1,8 +1,8 @@
 //! Root-mean-square normalisation.
 
 use burn::tensor::Tensor;
+use slm_kernels::ops;
 
-use super::fused;
 use crate::config::NormWeight;
 
 /// RMSNorm (Zhang and Sennrich 2019): `x / √(mean(x²) + ε) · w`.
@@ -23,10 +23,8 @@ impl RmsNorm {
     /// `[.., width]` to the same.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.kind {
-            NormWeight::Factor => fused::rms_norm(x, &self.weight, self.epsilon),
-            NormWeight::OffsetFromOne => {
-                fused::rms_norm(x, &self.weight.clone().add_scalar(1.0), self.epsilon)
-            }
+            NormWeight::Factor => ops::rms_norm(x, &self.weight, self.epsilon),
+            NormWeight::OffsetFromOne => ops::rms_norm(x, &self.weight.clone().add_scalar(1.0), self.epsilon),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use slm_kernels::ops;
 
-use super::fused;
 use crate::config::{LayerRope, ModelConfig, RopeConfig};
 
 /// Cosines and sines of runs of positions.
@@ -44,7 +44,7 @@ impl Rotation {
     /// # Shapes
     /// `[batch, positions, heads, head_dim]` to the same.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        fused::rotate(x, &self.cos, &self.sin)
+        ops::rotate(x, &self.cos, &self.sin)
     }
 }
 

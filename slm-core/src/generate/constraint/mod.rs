@@ -24,7 +24,7 @@ use crate::{Error, Result};
 pub enum Constraint {
     /// Any JSON object.
     JsonObject,
-    /// JSON that is valid under this schema, with at most 16 spaces between its tokens. A schema that llguidance
+    /// JSON that is valid under this schema, with a space, or a line's end and at most 16 more, between its tokens. A schema that llguidance
     /// does not support is refused; its options are read from the schema's field `x-guidance`.
     JsonSchema(Value),
     /// A regular expression for all of the answer, in the syntax of the `regex` crate, without look-around.
@@ -36,7 +36,9 @@ pub enum Constraint {
 impl Constraint {
     fn grammar(&self) -> TopLevelGrammar {
         match self {
-            Self::JsonObject => TopLevelGrammar::from_json_schema(with_bounded_space(json!({"type": "object"}))),
+            Self::JsonObject => {
+                TopLevelGrammar::from_json_schema(with_bounded_space(json!({"type": "object"})))
+            }
             Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(with_bounded_space(schema.clone())),
             Self::Regex(regex) => TopLevelGrammar::from_regex(regex),
             Self::Grammar(lark) => TopLevelGrammar::from_lark(lark.clone()),
@@ -49,7 +51,7 @@ fn with_bounded_space(mut schema: Value) -> Value {
     if let Value::Object(fields) = &mut schema
         && !fields.contains_key("x-guidance")
     {
-        fields.insert("x-guidance".into(), json!({"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,16}"}));
+        fields.insert("x-guidance".into(), json!({"whitespace_pattern": r" |\n[ \t]{0,16}"}));
     }
     schema
 }

@@ -38,7 +38,9 @@ pub(super) fn environment(tokenizer: &Tokenizer, vocab_size: usize, eos: &[u32])
         return Err(Error::Request { reason });
     };
     if let Some(id) = eos.iter().find(|id| **id as usize >= vocab_size) {
-        return Err(Error::Request { reason: format!("end-of-sequence token {id} is not among {vocab_size}") });
+        return Err(Error::Request {
+            reason: format!("end-of-sequence token {id} is not among {vocab_size}"),
+        });
     }
     let words = token_bytes(tokenizer, vocab_size, eos)?;
     let trie = TokTrie::from(&TokRxInfo::new(vocab_size as u32, *first), &words).with_eos_tokens(eos);
@@ -67,7 +69,8 @@ fn token_bytes(tokenizer: &Tokenizer, vocab_size: usize, eos: &[u32]) -> Result<
     let inner = tokenizer.as_inner();
     let alphabet = inner.get_decoder().and_then(alphabet).ok_or_else(|| Error::Tokenizer {
         path: PathBuf::from("(memory)"),
-        reason: "its decoder is neither byte-level nor byte-fallback; constraints need the bytes of tokens".into(),
+        reason: "its decoder is neither byte-level nor byte-fallback; constraints need the bytes of tokens"
+            .into(),
     })?;
     let added = inner.get_added_tokens_decoder();
     let bytes = byte_alphabet();

@@ -51,9 +51,11 @@ fn the_seed_decides_and_penalties_move_the_choice() {
 
 #[test]
 fn a_bias_can_force_and_forbid() {
-    let forbid = GenerationConfig { logit_bias: [(1, f32::NEG_INFINITY)].into(), ..GenerationConfig::default() };
+    let forbid =
+        GenerationConfig { logit_bias: [(1, f32::NEG_INFINITY)].into(), ..GenerationConfig::default() };
     assert_eq!(draw(&forbid, &[0.0, 5.0, 1.0], 1), [2]);
-    let force = GenerationConfig { logit_bias: [(0, 100.0)].into(), temperature: 1.0, ..GenerationConfig::default() };
+    let force =
+        GenerationConfig { logit_bias: [(0, 100.0)].into(), temperature: 1.0, ..GenerationConfig::default() };
     assert_eq!(draw(&force, &[0.0, 5.0, 1.0], 20), [0; 20]);
     let mut sampler = Sampler::new(&forbid).expect("valid");
     assert!(sampler.sample(&mut [f32::NEG_INFINITY, 3.0], &[]).is_err(), "nothing is left");
@@ -78,7 +80,8 @@ fn breakers_end_what_dry_counts() {
 #[test]
 fn mirostat_holds_the_surprise_near_its_target() {
     let mirostat = super::super::Mirostat { tau: 3.0, eta: 0.1 };
-    let config = GenerationConfig { temperature: 1.0, mirostat: Some(mirostat), ..GenerationConfig::default() };
+    let config =
+        GenerationConfig { temperature: 1.0, mirostat: Some(mirostat), ..GenerationConfig::default() };
     let logits: Vec<f32> = (1..2000).map(|rank| -1.1 * (rank as f32).ln()).collect();
     let mut sampler = Sampler::new(&config).expect("valid");
     let total: f32 = logits.iter().map(|l| l.exp()).sum();
