@@ -18,7 +18,7 @@ fn model() -> LocalModel {
 fn request(seed: u64, constraint: Option<Constraint>) -> ChatRequest {
     let mut request = ChatRequest::question("domain question");
     request.generation = GenerationConfig {
-        temperature: 1.5,
+        temperature: 8.0,
         seed,
         max_new_tokens: 400,
         constraint,
