@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod config;
+pub mod encoder;
 mod error;
 pub mod generate;
 pub mod model;
@@ -13,6 +14,7 @@ pub use chat::{
     TokenLogprob, TopLogprob, Usage,
 };
 pub use config::ModelConfig;
+pub use encoder::{CrossEncoder, TextEncoder};
 pub use error::{Error, Result};
 pub use generate::{GenerationConfig, LocalModel};
 pub use model::CausalLm;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use slm_core::model::FloatType;
-use slm_core::{CausalLm, Error, KvCache, Result};
+use slm_core::model::{FloatType, LoadOptions};
+use slm_core::{CausalLm, Error, KvCache, ModelConfig, Result};
 
 fn golden(family: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(family)
@@ -79,7 +79,7 @@ fn shards_load_like_one_file_and_a_truncated_one_is_named() -> Result<()> {
 
 #[test]
 fn saving_gives_the_same_model_back() -> Result<()> {
-    for family in ["llama", "mistral", "qwen3", "phi3"] {
+    for family in ["llama", "mistral", "qwen3", "phi3", "qwen2", "gemma3", "olmo2", "granite", "smollm3"] {
         let model = load(&golden(family))?;
         let folder = tempfile::tempdir().expect("temporary folder");
         model.save(folder.path(), FloatType::F32)?;
@@ -166,4 +166,43 @@ fn corrupt_files_give_an_error() {
     }
     fs::write(folder.path().join("config.json"), "{\"hidden_size\": ").expect("write");
     assert!(matches!(load(folder.path()), Err(Error::Json { .. })));
+}
+
+#[test]
+fn every_family_is_written_as_it_was_read() -> Result<()> {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let mut families = 0;
+    for entry in fs::read_dir(goldens).expect("the goldens").flatten() {
+        let path = entry.path().join("config.json");
+        if !path.exists() {
+            continue;
+        }
+        let config = ModelConfig::from_file(&path)?;
+        assert_eq!(ModelConfig::from_value(config.to_value())?, config, "{}", path.display());
+        families += 1;
+    }
+    assert!(families >= 14, "{families}");
+    Ok(())
+}
+
+#[test]
+fn weights_keep_the_type_of_the_file_and_compute_alike() -> Result<()> {
+    for family in ["llama", "phi3", "gemma2"] {
+        let (exact, folder) = (load(&golden(family))?, copy(family));
+        let want = logits(&exact);
+        for (float, tolerance) in [(FloatType::F16, 0.06), (FloatType::Bf16, 0.5)] {
+            exact.save(folder.path(), float)?;
+            let stored = load(folder.path())?;
+            assert_eq!(stored.embed_tokens.dtype(), float.into());
+            assert_eq!(stored.norm.weight.dtype(), FloatType::F32.into());
+            let got = logits(&stored);
+            let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < tolerance && worst > 0.0, "{family} {float:?}: {worst}");
+            let wide = LoadOptions { float: Some(FloatType::F32) };
+            let widened = logits(&CausalLm::load_with(folder.path(), wide, &Device::flex())?);
+            let apart = got.iter().zip(&widened).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-4, "{family} {float:?}: the same weights, widened: {apart}");
+        }
+    }
+    Ok(())
 }

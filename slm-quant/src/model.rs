@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use half::f16;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -119,7 +119,7 @@ pub fn load_model(directory: &Path, device: &Device) -> Result<CausalLm> {
     let stored = load_packed(directory.join("model.safetensors"))?;
     let values = stored.into_iter().map(|(name, stored)| {
         let value = match stored {
-            Stored::Dense { shape, values } => Value::Dense(values.to_f32(), shape),
+            Stored::Dense { shape, values } => Value::Dense(TensorData::new(values.to_f32(), shape)),
             Stored::Packed(packed) => Value::Packed(packed),
         };
         (name, value)

@@ -10,6 +10,7 @@ mod write;
 use std::path::Path;
 
 pub use family::Family;
+pub(crate) use fields::Fields;
 pub(crate) use parse::ids_of;
 pub use rope::{RopeConfig, RopeScaling};
 

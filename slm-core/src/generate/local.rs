@@ -11,7 +11,7 @@ use super::sequence::{OnText, Sequence};
 use super::{GenerationConfig, Grammars, PrefixCache};
 use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
-use crate::model::{Continuation, FloatType, write_atomically};
+use crate::model::{Continuation, FloatType, LoadOptions, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
 use crate::{CausalLm, Error, Result};
@@ -60,6 +60,14 @@ impl LocalModel {
     /// When a file is missing, corrupt or does not fit the others.
     pub fn load(directory: &Path, device: &Device) -> Result<Self> {
         Self::with_model(directory, CausalLm::load(directory, device)?)
+    }
+
+    /// Loads a directory, with its weights as `options` say.
+    ///
+    /// # Errors
+    /// As [`LocalModel::load`].
+    pub fn load_with(directory: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
+        Self::with_model(directory, CausalLm::load_with(directory, options, device)?)
     }
 
     /// Reads all of a directory but the weights, which come as `model`: from a quantized checkpoint, say.
@@ -248,7 +256,7 @@ impl LocalModel {
 const PART: usize = 512;
 
 /// The values of a tensor, row-major.
-pub(super) fn to_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+pub(crate) fn to_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })
 }
 

@@ -15,6 +15,7 @@ mod typed;
 pub use batch::BatchRequest;
 pub use config::{Dry, GenerationConfig, Lookup, Mirostat, Step, Xtc};
 pub use constraint::{Constraint, Grammars};
+pub(crate) use local::to_values;
 pub use local::{Generated, LocalModel};
 pub use prefix::PrefixCache;
 pub use sampler::Sampler;

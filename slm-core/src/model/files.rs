@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::TensorData;
+use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use slm_kernels::MappedFile;
 
+use super::FloatType;
 use crate::{Error, Result};
 
 /// One safetensors file, mapped or part of the program.
@@ -64,9 +67,36 @@ impl TensorFile {
     /// # Errors
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
+        self.view(name, |view| widen(view))
+    }
+
+    /// A floating-point tensor in the type `float`, or as it is stored.
+    ///
+    /// # Errors
+    /// When there is no such tensor or it is not bf16, f16 or f32.
+    pub fn read(&self, name: &str, float: Option<FloatType>) -> Result<TensorData> {
+        self.view(name, |view| {
+            let float = match float {
+                Some(float) => float,
+                None => FloatType::of(view.dtype())?,
+            };
+            let shape = view.shape().to_vec();
+            Some(match float {
+                FloatType::F16 if view.dtype() == Dtype::F16 => {
+                    TensorData::new(bytemuck::pod_collect_to_vec::<u8, f16>(view.data()), shape)
+                }
+                FloatType::Bf16 if view.dtype() == Dtype::BF16 => {
+                    TensorData::new(bytemuck::pod_collect_to_vec::<u8, bf16>(view.data()), shape)
+                }
+                float => float.data(widen(view)?, shape),
+            })
+        })
+    }
+
+    fn view<T>(&self, name: &str, f: impl FnOnce(&TensorView<'_>) -> Option<T>) -> Result<T> {
         let tensors = self.tensors()?;
         let view = tensors.tensor(name).map_err(|e| self.invalid(&e))?;
-        widen(&view)
+        f(&view)
             .ok_or_else(|| self.invalid(&format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
     }
 
@@ -90,8 +120,8 @@ fn widen(view: &TensorView<'_>) -> Option<Vec<f32>> {
         Dtype::F32 => {
             Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
         }
-        Dtype::F16 => Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::F16 => Some(pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::BF16 => Some(pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect()),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
@@ -37,7 +37,7 @@ impl CausalLm {
                     .map_err(|e| Error::config("num_hidden_layers", e.to_string()))?;
                 (0..count).map(|_| normal.sample(&mut rng)).collect()
             };
-            source.insert(&stored, values);
+            source.insert(&stored, TensorData::new(values, stored.shape.clone()));
         }
         source.model(config, device)
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::Deserialize;
-use slm_kernels::PackedTensor;
+use slm_kernels::{PackedTensor, ops};
 
-use super::CausalLm;
 use super::files::TensorFile;
 use super::layout::{Stored, layout};
+use super::{CausalLm, FloatType};
 use crate::config::ModelConfig;
 use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm};
 use crate::{Error, Result};
@@ -19,19 +19,41 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
+/// How weights are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// Type of the matrices; `None` keeps what the file has on the `flex` device, whose products read f16 and bf16
+    /// as they are, and widens to f32 elsewhere. Norms and biases are always in f32, and so is what is computed.
+    pub float: Option<FloatType>,
+}
+
+impl LoadOptions {
+    fn float(self, device: &Device) -> Option<FloatType> {
+        if ops::is_host(device) { self.float } else { Some(self.float.unwrap_or(FloatType::F32)) }
+    }
+}
+
 impl CausalLm {
-    /// Loads `config.json` with `model.safetensors`, or with the shards of `model.safetensors.index.json`.
-    /// bf16, f16 and f32 weights are computed with in f32.
+    /// Loads `config.json` with `model.safetensors`, or with the shards of `model.safetensors.index.json`, with
+    /// default [`LoadOptions`].
     ///
     /// # Errors
     /// When a file is missing or corrupt, or the tensors are not those of the configured model: the error
     /// then lists every missing, surplus and misshapen tensor.
     pub fn load(directory: &Path, device: &Device) -> Result<Self> {
-        let config = ModelConfig::from_file(&directory.join("config.json"))?;
-        Self::from_files(config, &open_files(directory)?, directory, device)
+        Self::load_with(directory, LoadOptions::default(), device)
     }
 
-    /// Puts a model together from open files; `origin` names them in errors.
+    /// Loads a directory as `options` say.
+    ///
+    /// # Errors
+    /// As [`CausalLm::load`].
+    pub fn load_with(directory: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
+        let config = ModelConfig::from_file(&directory.join("config.json"))?;
+        Self::assemble(config, &open_files(directory)?, directory, (options, device))
+    }
+
+    /// Puts a model together from open files, in f32; `origin` names them in errors.
     ///
     /// # Errors
     /// When the tensors are not those of the configured model.
@@ -41,12 +63,24 @@ impl CausalLm {
         origin: &Path,
         device: &Device,
     ) -> Result<Self> {
+        let options = LoadOptions { float: Some(FloatType::F32) };
+        Self::assemble(config, files, origin, (options, device))
+    }
+
+    fn assemble(
+        config: ModelConfig,
+        files: &[TensorFile],
+        origin: &Path,
+        (options, device): (LoadOptions, &Device),
+    ) -> Result<Self> {
         let layout = layout(&config);
         let place = check(origin, &config, &layout, files)?;
         let mut source = Source { values: BTreeMap::new() };
+        let float = options.float(device);
         for stored in layout {
-            let values = files[place[&stored.name]].read_f32(&stored.name)?;
-            source.insert(&stored, values);
+            let float = if stored.shape.len() == 1 { Some(FloatType::F32) } else { float };
+            let data = files[place[&stored.name]].read(&stored.name, float)?;
+            source.insert(&stored, data);
         }
         source.model(config, device)
     }
@@ -100,8 +134,8 @@ fn check(
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Value {
-    /// Row-major numbers and their shape.
-    Dense(Vec<f32>, Vec<usize>),
+    /// Row-major numbers in f32, f16 or bf16.
+    Dense(TensorData),
     /// A packed matrix; only linear layers of the blocks and the head can be.
     Packed(PackedTensor),
 }
@@ -109,7 +143,7 @@ pub enum Value {
 impl Value {
     fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Dense(_, shape) => shape.clone(),
+            Self::Dense(data) => data.shape().to_vec(),
             Self::Packed(packed) => vec![packed.rows(), packed.cols()],
         }
     }
@@ -157,13 +191,18 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn insert(&mut self, stored: &Stored, mut values: Vec<f32>) {
+    pub(super) fn insert(&mut self, stored: &Stored, data: TensorData) {
+        if let [(name, _)] = stored.parts.as_slice() {
+            self.values.insert(name.clone(), Value::Dense(data));
+            return;
+        }
         let width: usize = stored.shape[1..].iter().product();
-        for (name, rows) in stored.parts.iter().rev() {
-            let own = values.split_off(values.len() - rows * width);
+        let mut from = 0;
+        for (name, rows) in &stored.parts {
             let mut shape = stored.shape.clone();
             shape[0] = *rows;
-            self.values.insert(name.clone(), Value::Dense(own, shape));
+            self.values.insert(name.clone(), Value::Dense(rows_of(&data, from * width, &shape)));
+            from += rows;
         }
     }
 
@@ -234,12 +273,21 @@ impl Source {
 
     fn take<const D: usize>(&mut self, name: &str, device: &Device) -> Result<Tensor<D>> {
         let problem = match self.values.remove(name) {
-            Some(Value::Dense(values, shape)) => {
-                return Ok(Tensor::from_data(TensorData::new(values, shape), device));
+            Some(Value::Dense(data)) => {
+                let dtype = if ops::is_host(device) { data.dtype() } else { DType::F32 };
+                return Ok(Tensor::from_data(data, (device, dtype)));
             }
             Some(Value::Packed(_)) => format!("{name} is packed; only linear layers can be"),
             None => format!("missing {name}"),
         };
         Err(Error::Tensors { path: PathBuf::from("(memory)"), problems: vec![problem] })
     }
+}
+
+/// The elements from `start` on that fill `shape`.
+fn rows_of(data: &TensorData, start: usize, shape: &[usize]) -> TensorData {
+    let count: usize = shape.iter().product();
+    let size = data.dtype().size();
+    let bytes = &data.as_bytes()[start * size..(start + count) * size];
+    TensorData::from_bytes_vec(bytes.to_vec(), shape.to_vec(), data.dtype())
 }

@@ -1,6 +1,7 @@
 //! The transformer: [`CausalLm`], how it is loaded and how it is saved.
 
 mod files;
+mod float;
 mod init;
 mod layout;
 mod load;
@@ -8,9 +9,9 @@ mod save;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 pub use files::{TensorFile, write_atomically};
+pub use float::FloatType;
 pub(crate) use layout::layout;
-pub use load::Value;
-pub use save::FloatType;
+pub use load::{LoadOptions, Value};
 
 use crate::config::ModelConfig;
 use crate::nn::{Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
@@ -238,6 +239,12 @@ impl CausalLm {
         self
     }
 
+    /// The same model with its matrices in another type; norms and biases stay in f32.
+    #[must_use]
+    pub fn cast(self, float: FloatType) -> Self {
+        self.map_tensors(&Cast(float))
+    }
+
     /// The same model with its weights on the autodiff version of its device, none of them trainable yet.
     #[must_use]
     pub fn autodiff(self) -> Self {
@@ -268,6 +275,18 @@ impl TensorMap for ToAutodiff {
 
     fn matrix(&self, t: Tensor<2>) -> Tensor<2> {
         t.autodiff()
+    }
+}
+
+struct Cast(FloatType);
+
+impl TensorMap for Cast {
+    fn vector(&self, t: Tensor<1>) -> Tensor<1> {
+        t
+    }
+
+    fn matrix(&self, t: Tensor<2>) -> Tensor<2> {
+        t.cast(FloatDType::from(self.0))
     }
 }
 

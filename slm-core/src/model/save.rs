@@ -3,45 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::TensorView;
 
 use super::files::write_atomically;
 use super::layout::layout;
-use super::{CausalLm, Parameter};
+use super::{CausalLm, FloatType, Parameter};
 use crate::{Error, Result};
-
-/// Element type of saved weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FloatType {
-    /// 32 bits: exact.
-    F32,
-    /// 16 bits with 10 of fraction.
-    F16,
-    /// 16 bits with the range of `f32` and 7 of fraction.
-    Bf16,
-}
-
-impl FloatType {
-    fn encode(self, values: &[f32]) -> (Dtype, Vec<u8>) {
-        match self {
-            Self::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Self::F16 => {
-                (Dtype::F16, values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect())
-            }
-            Self::Bf16 => {
-                (Dtype::BF16, values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect())
-            }
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-        }
-    }
-}
 
 impl CausalLm {
     /// Writes `config.json` and `model.safetensors`, which [`CausalLm::load`] and `transformers` read.

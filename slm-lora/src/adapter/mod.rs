@@ -5,7 +5,7 @@ mod peft;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,9 @@ impl LoraAdapter {
         }
         model.for_each_linear(&mut |path, linear| {
             if let (Some(adapter), Weight::Dense(weight)) = (self.layers.get(path), &mut linear.weight) {
-                *weight = weight.clone() + adapter.delta().mul_scalar(sign);
+                // In f32 whatever the base is kept in: rounding would lose small updates.
+                let base = weight.clone().cast(FloatDType::F32);
+                *weight = base + adapter.delta().mul_scalar(sign);
             }
         });
         Ok(())

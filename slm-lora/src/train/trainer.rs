@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 use serde::Serialize;
+use slm_core::model::FloatType;
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, Error as CoreError};
 
@@ -61,6 +62,11 @@ impl Trainer {
             let reason = format!("{} is more than the model's context", config.max_length);
             return Err(Error::Config { field: "max_length", reason });
         }
+        // Weights that learn are kept exact; a frozen base may be in half precision.
+        let model = match config.trainable {
+            Trainable::All => model.cast(FloatType::F32),
+            Trainable::Adapters => model,
+        };
         let mut model = model.autodiff();
         require_gradients(&mut model, config.trainable);
         visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += size(&p));
