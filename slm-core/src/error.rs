@@ -79,6 +79,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A model could not be had from the hub.
+    #[error("{repository}: {reason}\nhint: {hint}")]
+    Hub {
+        /// Name of the repository, `owner/name`.
+        repository: String,
+        /// What went wrong.
+        reason: String,
+        /// What may help.
+        hint: String,
+    },
     /// Reading a tensor back from the device failed.
     #[error("device: {reason}")]
     Device {

@@ -5,6 +5,8 @@ pub mod config;
 pub mod encoder;
 mod error;
 pub mod generate;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod model;
 pub mod nn;
 pub mod text;
