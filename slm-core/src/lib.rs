@@ -10,7 +10,7 @@ pub mod text;
 
 pub use chat::{
     ChatRequest, ChatResponse, Citation, Embedder, FinishReason, LanguageModel, Message, Role, TokenLogprob,
-    Usage,
+    ToolCall, Usage,
 };
 pub use config::ModelConfig;
 pub use error::{Error, Result};

@@ -4,5 +4,5 @@ mod template;
 mod tokenizer;
 
 pub(crate) use template::read_json;
-pub use template::{ChatTemplate, TrainingText};
+pub use template::{ChatTemplate, Ending, TemplateInput, TrainingText};
 pub use tokenizer::{TextStream, Tokenizer};
