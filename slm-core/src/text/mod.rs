@@ -1,5 +1,6 @@
 //! Text to token ids and back: the tokenizer and the chat template, one path for training and serving.
 
+pub mod gguf;
 mod template;
 mod tokenizer;
 

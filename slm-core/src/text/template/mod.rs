@@ -19,6 +19,7 @@ use minijinja::{Environment, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::chat::Message;
+use crate::text::gguf::GgufVocab;
 use crate::{Error, Result};
 pub use input::{Ending, TemplateInput};
 pub use training::TrainingText;
@@ -121,6 +122,18 @@ impl ChatTemplate {
             }
         }
         Ok(Some(template))
+    }
+
+    /// The templates of a GGUF file; `None` where it has none.
+    ///
+    /// # Errors
+    /// When a template does not parse.
+    pub fn from_gguf(vocab: &GgufVocab) -> Result<Option<Self>> {
+        if vocab.chat_templates.is_empty() {
+            return Ok(None);
+        }
+        let token = |name: &str| vocab.special(name).unwrap_or_default();
+        Self::named(vocab.chat_templates.clone(), token("bos"), token("eos")).map(Some)
     }
 
     /// Writes the templates beside a model as `transformers` does: the default as `chat_template.jinja`, others
