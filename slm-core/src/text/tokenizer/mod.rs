@@ -121,6 +121,24 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Token ids of `text` without anything around them, and the bytes of it that each stands for.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<std::ops::Range<usize>>)> {
+        let encoding = self.inner.encode(text, false).map_err(|e| self.error(&e))?;
+        let offsets = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        Ok((encoding.get_ids().to_vec(), offsets))
+    }
+
+    /// The text of `ids` with special tokens, which some formats of tool calls are made of.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|e| self.error(&e))
+    }
+
     /// The text of `ids`, without special tokens.
     ///
     /// # Errors
