@@ -21,7 +21,12 @@ fn streamed(text: &str, opened: bool, size: usize) -> (String, String) {
 #[test]
 fn thoughts_are_split_off_however_the_text_is_cut() {
     let cases = [
-        ("<think>\nTwo and two.\n\nFour.\n</think>\n\nIt is 4.\n", false, "Two and two.\n\nFour.", "It is 4.\n"),
+        (
+            "<think>\nTwo and two.\n\nFour.\n</think>\n\nIt is 4.\n",
+            false,
+            "Two and two.\n\nFour.",
+            "It is 4.\n",
+        ),
         ("\n<think></think>\n\nIt is 4.", false, "", "It is 4."),
         ("Two and two.\n</think>\nIt is 4.", true, "Two and two.", "It is 4."),
         ("<think>\nagain\n</think>ok", true, "again", "ok"),
@@ -73,27 +78,100 @@ fn calls_are_found_in_every_format() {
     let one = [weather.clone()];
     let both = [weather, search];
     let cases: Vec<(F, &str, &str, &[_])> = vec![
-        (F::Hermes, "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}\n</tool_call>", "Let me see.", &one),
-        (F::Hermes, "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}</tool_call>\n<tool_call>{\"name\": \"search\", \"arguments\": \"{\\\"q\\\": [\\\"a\\\", \\\"b\\\"]}\"}", "", &both),
-        (F::QwenXml, "<tool_call>\n<function=weather>\n<parameter=city>\nKöln\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>", "", &one),
-        (F::Llama3Json, "{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}", "", &one),
-        (F::Llama3Json, "<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}; {\"name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}", "", &both),
+        (
+            F::Hermes,
+            "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}\n</tool_call>",
+            "Let me see.",
+            &one,
+        ),
+        (
+            F::Hermes,
+            "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}</tool_call>\n<tool_call>{\"name\": \"search\", \"arguments\": \"{\\\"q\\\": [\\\"a\\\", \\\"b\\\"]}\"}",
+            "",
+            &both,
+        ),
+        (
+            F::QwenXml,
+            "<tool_call>\n<function=weather>\n<parameter=city>\nKöln\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>",
+            "",
+            &one,
+        ),
+        (
+            F::Llama3Json,
+            "{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}",
+            "",
+            &one,
+        ),
+        (
+            F::Llama3Json,
+            "<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}; {\"name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}",
+            "",
+            &both,
+        ),
         (F::Llama3Json, "<|python_tag|>weather.call(city=\"Köln\", days=2)", "", &one),
-        (F::Mistral, "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}, \"id\": \"abc\"}, {\"name\": \"search\", \"arguments\": {\"q\": [\"a\", \"b\"]}}]", "", &both),
-        (F::Mistral, "Well. [TOOL_CALLS]weather[ARGS]{\"city\": \"Köln\", \"days\": 2}[TOOL_CALLS]search{\"q\": [\"a\", \"b\"]}", "Well.", &both),
+        (
+            F::Mistral,
+            "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}, \"id\": \"abc\"}, {\"name\": \"search\", \"arguments\": {\"q\": [\"a\", \"b\"]}}]",
+            "",
+            &both,
+        ),
+        (
+            F::Mistral,
+            "Well. [TOOL_CALLS]weather[ARGS]{\"city\": \"Köln\", \"days\": 2}[TOOL_CALLS]search{\"q\": [\"a\", \"b\"]}",
+            "Well.",
+            &both,
+        ),
         (F::Mistral, "[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]", "", &one),
-        (F::FunctionTags, "Now: <function=weather>{\"city\": \"Köln\", \"days\": 2}</function>\n<function=search>{\"q\": [\"a\", \"b\"]}</function>", "Now:", &both),
-        (F::Recipients, ">>>all\nLet me see.\n>>>weather\n{\"city\": \"Köln\", \"days\": 2}\n>>>search\n{\"q\": [\"a\", \"b\"]}", "Let me see.", &both),
+        (
+            F::FunctionTags,
+            "Now: <function=weather>{\"city\": \"Köln\", \"days\": 2}</function>\n<function=search>{\"q\": [\"a\", \"b\"]}</function>",
+            "Now:",
+            &both,
+        ),
+        (
+            F::Recipients,
+            ">>>all\nLet me see.\n>>>weather\n{\"city\": \"Köln\", \"days\": 2}\n>>>search\n{\"q\": [\"a\", \"b\"]}",
+            "Let me see.",
+            &both,
+        ),
         (F::Recipients, "weather\n{\"city\": \"Köln\", \"days\": 2}", "", &one),
-        (F::DeepSeek, "Hm.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Köln\", \"days\": 2}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>search<｜tool▁sep｜>{\"q\": [\"a\", \"b\"]}<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "Hm.", &both),
-        (F::Functools, " functools[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]", "", &one),
-        (F::Phi4, "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]<|/tool_call|>", "", &one),
-        (F::CommandR, "Action: ```json\n[\n  {\"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}},\n  {\"tool_name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}\n]```", "", &both),
-        (F::CommandR7b, "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}]<|END_ACTION|>", "", &one),
+        (
+            F::DeepSeek,
+            "Hm.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Köln\", \"days\": 2}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>search<｜tool▁sep｜>{\"q\": [\"a\", \"b\"]}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+            "Hm.",
+            &both,
+        ),
+        (
+            F::Functools,
+            " functools[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]",
+            "",
+            &one,
+        ),
+        (
+            F::Phi4,
+            "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]<|/tool_call|>",
+            "",
+            &one,
+        ),
+        (
+            F::CommandR,
+            "Action: ```json\n[\n  {\"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}},\n  {\"tool_name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}\n]```",
+            "",
+            &both,
+        ),
+        (
+            F::CommandR7b,
+            "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}]<|END_ACTION|>",
+            "",
+            &one,
+        ),
     ];
     for (format, text, content, want) in cases {
         assert_eq!(calls(text, format), (content.to_owned(), want.to_vec()), "{format:?}: {text}");
-        assert!(format.hold_from(text) <= text.find(['{', '[', '<', '>']).unwrap_or(text.len()), "{format:?}: {text}");
+        assert!(
+            format.hold_from(text) <= text.find(['{', '[', '<', '>']).unwrap_or(text.len()),
+            "{format:?}: {text}"
+        );
     }
 }
 
@@ -101,8 +179,17 @@ fn calls_are_found_in_every_format() {
 fn text_without_calls_is_left_alone() {
     use ToolCallFormat as F;
     let all = [
-        F::Hermes, F::QwenXml, F::Llama3Json, F::Mistral, F::FunctionTags, F::Recipients, F::DeepSeek, F::Functools,
-        F::Phi4, F::CommandR, F::CommandR7b,
+        F::Hermes,
+        F::QwenXml,
+        F::Llama3Json,
+        F::Mistral,
+        F::FunctionTags,
+        F::Recipients,
+        F::DeepSeek,
+        F::Functools,
+        F::Phi4,
+        F::CommandR,
+        F::CommandR7b,
     ];
     for format in all {
         for text in ["It is 4.", "{\"answer\": 4}", "[1, 2]", "a b\n{c}", ""] {
@@ -183,14 +270,18 @@ fn messages_have_the_shape_of_openai() {
     let call = ToolCall { id: "a".into(), ..ToolCall::new("f", json!({"x": 1})) };
     assert_eq!(message.tool_calls, [call]);
     let back = serde_json::to_value(&message).expect("JSON");
-    assert_eq!(back, json!({"role": "assistant", "content": "", "tool_calls": [
-        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}]}));
+    assert_eq!(
+        back,
+        json!({"role": "assistant", "content": "", "tool_calls": [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}]})
+    );
     let plain = serde_json::to_value(Message::user("hi")).expect("JSON");
     assert_eq!(plain, json!({"role": "user", "content": "hi"}));
     let bad = json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{x"}}]});
     let error = serde_json::from_value::<Message>(bad).expect_err("not JSON").to_string();
     assert!(error.contains("arguments of tool call `f`"), "{error}");
-    let old: ChatRequest = serde_json::from_value(json!({"messages": [{"role": "user", "content": "hi"}]})).expect("a request");
+    let old: ChatRequest =
+        serde_json::from_value(json!({"messages": [{"role": "user", "content": "hi"}]})).expect("a request");
     assert!(old.tools.is_empty() && old.template_variables.is_empty());
     let response = json!({"text": "t", "model": "m", "finish_reason": "stop", "usage": {"prompt_tokens": 1, "completion_tokens": 2}});
     let response: ChatResponse = serde_json::from_value(response).expect("a response");

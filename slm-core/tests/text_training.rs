@@ -35,13 +35,26 @@ fn learned(tokenizer: &Tokenizer, text: &TrainingText) -> Result<String> {
 }
 
 /// Every learned token stands behind the ids of the prompt that serving renders for its turn.
-fn assert_prompts_are_prefixes(template: &ChatTemplate, tokenizer: &Tokenizer, input: &TemplateInput, texts: &[TrainingText]) -> Result<()> {
+fn assert_prompts_are_prefixes(
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    input: &TemplateInput,
+    texts: &[TrainingText],
+) -> Result<()> {
     let mut turns = input.messages.iter().enumerate().filter(|(_, m)| m["role"] == "assistant");
     for text in texts {
         for start in (0..text.ids.len()).filter(|i| text.learned[*i] && (*i == 0 || !text.learned[i - 1])) {
             let (turn, _) = turns.next().expect("a turn for each learned part");
-            let prompt = TemplateInput { messages: input.messages[..turn].to_vec(), ending: Ending::Open, ..input.clone() };
-            assert_eq!(text.ids[..start], tokenizer.encode(&template.render_with(&prompt)?, false)?, "turn {turn}");
+            let prompt = TemplateInput {
+                messages: input.messages[..turn].to_vec(),
+                ending: Ending::Open,
+                ..input.clone()
+            };
+            assert_eq!(
+                text.ids[..start],
+                tokenizer.encode(&template.render_with(&prompt)?, false)?,
+                "turn {turn}"
+            );
         }
     }
     assert!(turns.next().is_none(), "every turn is learned");
@@ -62,7 +75,8 @@ fn generation_blocks_and_prompts_mark_the_same_tokens() -> Result<()> {
 #[test]
 fn the_mask_needs_blocks() -> Result<()> {
     let template = template("chatml-tools.jinja");
-    let error = template.assistant_mask(&tokenizer()?, &template.input(&conversation())).expect_err("no blocks");
+    let error =
+        template.assistant_mask(&tokenizer()?, &template.input(&conversation())).expect_err("no blocks");
     assert!(error.to_string().contains("training_texts"), "{error}");
     Ok(())
 }
@@ -92,7 +106,10 @@ fn a_template_that_rewrites_history_gives_a_text_per_turn() -> Result<()> {
                   {{ m.reasoning_content }}</think>{% endif %}{{ m.content }}[end]{% endfor %}\
                   {% if add_generation_prompt %}[assistant]{% endif %}";
     let (template, tokenizer) = (ChatTemplate::new(source, "", "")?, tokenizer()?);
-    let thought = |text: &str, thought: &str| Message { reasoning_content: Some(thought.into()), ..Message::assistant(text) };
+    let thought = |text: &str, thought: &str| Message {
+        reasoning_content: Some(thought.into()),
+        ..Message::assistant(text)
+    };
     let turns = [Message::user("a"), thought("b", "hm"), Message::user("c"), thought("d", "oh")];
     let error = template.training_text(&tokenizer, &turns).expect_err("history changes").to_string();
     assert!(error.contains("training_texts"), "{error}");

@@ -18,7 +18,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde_json::{Map, Value as Json};
 
-use crate::chat::Message;
+use crate::chat::{ChatRequest, Message};
 use crate::text::gguf::GgufVocab;
 use crate::{Error, Result};
 pub use input::{Ending, TemplateInput};
@@ -182,6 +182,19 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], open: bool) -> Result<String> {
         let ending = if open { Ending::Open } else { Ending::Closed };
         self.render_with(&TemplateInput { ending, ..self.input(messages) })
+    }
+
+    /// The prompt of a request, with its tools and variables.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_with`].
+    pub fn prompt(&self, request: &ChatRequest) -> Result<String> {
+        self.render_with(&TemplateInput {
+            tools: request.tools.clone(),
+            variables: request.template_variables.clone(),
+            ending: Ending::Open,
+            ..self.input(&request.messages)
+        })
     }
 
     /// `messages` as this template wants them: arguments of tool calls as objects, or as text where it joins

@@ -160,7 +160,7 @@ fn pieces_or_ranks(path: &Path, settings: &Settings) -> Result<Tokenizer> {
         String::from_utf8(bytes)
             .map_err(|e| e.to_string())
             .and_then(|text| tiktoken::parse(&text))
-            .and_then(|ranks| tiktoken::spec(&ranks, added))
+            .and_then(|ranks| tiktoken::spec(&ranks, &settings.model_type, added))
     } else {
         let add_bos = settings.config["add_bos_token"] != false;
         sentencepiece::Model::parse(&bytes).and_then(|model| model.spec(added, add_bos))

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::spec::{Added, BytePattern, GPT2, LLAMA3, O200K, Spec, Vocab, around, byte_char, byte_level};
+use super::spec::{
+    Added, BytePattern, GPT2, LLAMA3, O200K, QWEN2, Spec, Vocab, around, byte_char, byte_level,
+};
 
 /// What a tiktoken file does not say: which pattern it goes with, and the tokens that are not text.
 pub(super) struct Style {
@@ -37,6 +39,18 @@ impl Style {
             50_256 => Self { pattern: GPT2, special: named(&[("<|endoftext|>", 50_256)]), bos: None },
             _ => return None,
         })
+    }
+}
+
+impl Style {
+    /// A vocabulary of another size, of a model whose family says which pattern it has.
+    fn of_family(model_type: &str) -> Option<Self> {
+        let pattern = match model_type {
+            kind if kind.starts_with("llama") || kind.starts_with("mllama") => LLAMA3,
+            kind if kind.starts_with("qwen") => QWEN2,
+            _ => return None,
+        };
+        Some(Self { pattern, special: Vec::new(), bos: None })
     }
 }
 
@@ -88,8 +102,8 @@ pub(super) fn parse(text: &str) -> Result<Ranks, String> {
 }
 
 /// The tokenizer of a tiktoken file; `added` are tokens that the directory names, else the style's own are used.
-pub(super) fn spec(ranks: &Ranks, added: Vec<Added>) -> Result<Spec, String> {
-    let style = Style::of_size(ranks.len()).ok_or_else(|| {
+pub(super) fn spec(ranks: &Ranks, model_type: &str, added: Vec<Added>) -> Result<Spec, String> {
+    let style = Style::of_size(ranks.len()).or_else(|| Style::of_family(model_type)).ok_or_else(|| {
         format!(
             "{} tokens are none of the known vocabularies (Llama 3, cl100k, o200k, r50k), so that the pattern is \
              unknown\nhint: save the tokenizer as tokenizer.json",

@@ -100,7 +100,9 @@ fn llama3(text: &str) -> Parsed {
     let call = text.trim();
     // An answer may be JSON without being a call.
     let is_call = match leading_json(call) {
-        Ok((value, _)) => value.get("name").is_some() && value.get("parameters").or(value.get("arguments")).is_some(),
+        Ok((value, _)) => {
+            value.get("name").is_some() && value.get("parameters").or(value.get("arguments")).is_some()
+        }
         Err(_) => call.starts_with("{\"name\"") || call.starts_with("{\"type\": \"function\""),
     };
     match call.starts_with('{') && is_call {
@@ -126,8 +128,10 @@ fn separated(text: &str) -> Result<Vec<ToolCall>, String> {
 
 /// A built-in tool, `NAME.call(KEY="..", ..)`, or else a program.
 fn code(text: &str) -> Result<ToolCall, String> {
-    let call = text.split_once(".call(").and_then(|(name, rest)| Some((name, rest.trim_end().strip_suffix(')')?)));
-    let Some((name, mut rest)) = call.filter(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    let call =
+        text.split_once(".call(").and_then(|(name, rest)| Some((name, rest.trim_end().strip_suffix(')')?)));
+    let Some((name, mut rest)) =
+        call.filter(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
     else {
         return Ok(ToolCall::new("code_interpreter", json!({"code": text})));
     };
@@ -209,7 +213,11 @@ fn recipients(text: &str) -> Parsed {
     let mut parsed = ParsedCalls::default();
     // The prompt ends with the first `>>>`, so that an answer may begin with the recipient.
     let begins = text.strip_prefix(">>>").unwrap_or(text);
-    if !text.starts_with(">>>") && !begins.starts_with("all\n") && !text.contains("\n>>>") && !names_call(text) {
+    if !text.starts_with(">>>")
+        && !begins.starts_with("all\n")
+        && !text.contains("\n>>>")
+        && !names_call(text)
+    {
         return Ok(ParsedCalls { content: text.into(), calls: Vec::new() });
     }
     for part in begins.split(">>>") {
@@ -233,7 +241,8 @@ fn recipients(text: &str) -> Parsed {
 fn names_call(text: &str) -> bool {
     text.split_once('\n').is_some_and(|(name, body)| {
         let name = name.trim();
-        let word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let word =
+            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         word && body.trim_start().starts_with('{')
     })
 }
