@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 use slm_core::text::{ChatTemplate, Ending, TemplateInput};
@@ -203,4 +204,101 @@ fn public_templates_render_as_in_transformers() {
     println!("{texts} texts of public templates compared");
     let hint = "make_templates.py DATA TEMPLATE CONTEXT prints what is wanted";
     assert!(wrong.is_empty(), "{} of {texts} differ; {hint}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Pieces that templates are made of, and pieces that break them.
+fn source() -> impl Strategy<Value = String> {
+    let pieces = [
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "{%-",
+        "-%}",
+        "{{-",
+        "-}}",
+        "{% generation %}",
+        "{% endgeneration %}",
+        "if ",
+        "endif ",
+        "for m in messages ",
+        "endfor ",
+        "set x = ",
+        "macro m(a) ",
+        "endmacro ",
+        "m(1)",
+        "'",
+        "\"",
+        "'%s' % ",
+        "|safe + ",
+        "|tojson",
+        "(",
+        ")",
+        "[",
+        "]",
+        "[-1]",
+        "[::-1]",
+        "{",
+        "}",
+        "messages",
+        ".content",
+        ".split('a')",
+        " + ",
+        "~",
+        "==",
+        " in ",
+        " not ",
+        " is defined ",
+        "namespace()",
+        "loop.index",
+        "x",
+        "1",
+        "9999999999",
+        "2.5",
+        "\n",
+        "é",
+        "😀",
+        "\\",
+        "raw ",
+        "endraw ",
+        "|int",
+        "|indent(",
+        "strftime_now('%Y",
+        "raise_exception('",
+        "|join(",
+        "|map(",
+        "range(9)",
+        "-",
+        "%",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..25).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_templates_do_no_harm(source in source()) {
+        let message = serde_json::json!({"role": "user", "content": "a b"});
+        let input = TemplateInput { messages: vec![message], now: Some(NOW), ..TemplateInput::default() };
+        if let Ok(template) = ChatTemplate::new(&source, "<s>", "") {
+            let _ = template.render_with(&input);
+            let _ = template.render_spans(&input);
+        }
+    }
+
+    #[test]
+    fn damaged_templates_do_no_harm(cut in any::<prop::sample::Index>(), paste in source(), length in 0_usize..30) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/text/templates/everything.jinja");
+        let whole: Vec<char> = std::fs::read_to_string(path).expect("a template").chars().collect();
+        let at = cut.index(whole.len());
+        let after = whole[(at + length).min(whole.len())..].iter();
+        let source: String = whole[..at].iter().copied().chain(paste.chars()).chain(after.copied()).collect();
+        let contexts = golden("contexts.json");
+        if let Ok(template) = ChatTemplate::new(&source, "<s>", "") {
+            let _ = template.render_with(&input(&contexts[13]));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Filters, tests and functions where Jinja on Python differs from this engine's own.
 
+#![expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over by value")]
+
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 

@@ -1,5 +1,7 @@
 //! The `tojson` filter: what Python's `json.dumps` writes.
 
+#![expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over by value")]
+
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 

@@ -21,6 +21,7 @@ pub(super) fn repr(value: &Value) -> String {
         ValueKind::Seq => sequence(value),
         ValueKind::Map => map(value),
         ValueKind::Undefined => "Undefined".into(),
+        ValueKind::String if value.is_safe() => format!("Markup({value:?})"),
         _ => format!("{value:?}"),
     }
 }

@@ -155,15 +155,14 @@ fn byte_pairs(vocab_path: &Path, merges_path: &Path, settings: &Settings) -> Res
 
 fn pieces_or_ranks(path: &Path, settings: &Settings) -> Result<Tokenizer> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let added = settings.added.clone();
     let spec = if tiktoken::looks_like(&bytes) {
         String::from_utf8(bytes)
             .map_err(|e| e.to_string())
             .and_then(|text| tiktoken::parse(&text))
-            .and_then(|ranks| tiktoken::spec(&ranks, &settings.model_type, added))
+            .and_then(|ranks| tiktoken::spec(&ranks, &settings.model_type, &settings.added))
     } else {
         let add_bos = settings.config["add_bos_token"] != false;
-        sentencepiece::Model::parse(&bytes).and_then(|model| model.spec(added, add_bos))
+        sentencepiece::Model::parse(&bytes).and_then(|model| model.spec(settings.added.clone(), add_bos))
     };
     build(path, spec)
 }

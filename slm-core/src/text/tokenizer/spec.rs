@@ -35,6 +35,8 @@ pub(super) struct Spec {
 
 /// Token to id.
 pub(super) type Vocab = HashMap<String, u32>;
+/// Two tokens that become one.
+pub(super) type Merge = (String, String);
 
 impl Spec {
     /// The content of a `tokenizer.json`, or why there is none.
@@ -108,7 +110,7 @@ pub(super) const DIGITS: BytePattern =
 /// A byte-level BPE; `add_prefix_space` puts a space before the text.
 pub(super) fn byte_level(
     vocab: &Vocab,
-    merges: &[(String, String)],
+    merges: &[Merge],
     pattern: BytePattern,
     added: Vec<Added>,
     add_prefix_space: bool,
@@ -151,7 +153,7 @@ pub(super) fn byte_level(
 /// A SentencePiece BPE: text with `▁` for spaces, bytes as `<0xNN>` where no piece fits.
 pub(super) fn sentence_piece_bpe(
     vocab: &Vocab,
-    merges: &[(String, String)],
+    merges: &[Merge],
     unknown: Option<&str>,
     added: Vec<Added>,
 ) -> Spec {
@@ -190,10 +192,10 @@ pub(super) fn with_spaces(mut spec: Spec, before: Vec<Json>, prefix: bool) -> Sp
 }
 
 /// The merges that a SentencePiece BPE means: all ways to split a piece into two others, best piece first.
-pub(super) fn merges_of_scores(pieces: &[(String, f32)], vocab: &Vocab) -> Vec<(String, String)> {
-    let mut merges: Vec<(f32, (u32, u32), (String, String))> = Vec::new();
+pub(super) fn merges_of_scores(pieces: &[(String, f32)], vocab: &Vocab) -> Vec<Merge> {
+    let mut merges: Vec<(f32, Merge)> = Vec::new();
     for (piece, score) in pieces {
-        let mut splits: Vec<_> = piece
+        let mut splits: Vec<((u32, u32), Merge)> = piece
             .char_indices()
             .skip(1)
             .filter_map(|(at, _)| {
@@ -202,11 +204,11 @@ pub(super) fn merges_of_scores(pieces: &[(String, f32)], vocab: &Vocab) -> Vec<(
             })
             .collect();
         splits.sort_by_key(|(ids, _)| *ids);
-        merges.extend(splits.into_iter().map(|(ids, pair)| (*score, ids, pair)));
+        merges.extend(splits.into_iter().map(|(_, pair)| (*score, pair)));
     }
     // Stable: pieces of one score stay in the order of their ids.
     merges.sort_by(|a, b| b.0.total_cmp(&a.0));
-    merges.into_iter().map(|(_, _, pair)| pair).collect()
+    merges.into_iter().map(|(_, pair)| pair).collect()
 }
 
 /// A post-processor that puts tokens around each text.
@@ -232,7 +234,7 @@ fn vocab_json(vocab: &Vocab) -> Json {
     Json::Object(ordered.into_iter().map(|(id, token)| (token.clone(), id.into())).collect())
 }
 
-fn merges_json(merges: &[(String, String)]) -> Json {
+fn merges_json(merges: &[Merge]) -> Json {
     merges.iter().map(|(a, b)| json!([a, b])).collect()
 }
 

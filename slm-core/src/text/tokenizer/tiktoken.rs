@@ -102,7 +102,7 @@ pub(super) fn parse(text: &str) -> Result<Ranks, String> {
 }
 
 /// The tokenizer of a tiktoken file; `added` are tokens that the directory names, else the style's own are used.
-pub(super) fn spec(ranks: &Ranks, model_type: &str, added: Vec<Added>) -> Result<Spec, String> {
+pub(super) fn spec(ranks: &Ranks, model_type: &str, added: &[Added]) -> Result<Spec, String> {
     let style = Style::of_size(ranks.len()).or_else(|| Style::of_family(model_type)).ok_or_else(|| {
         format!(
             "{} tokens are none of the known vocabularies (Llama 3, cl100k, o200k, r50k), so that the pattern is \
