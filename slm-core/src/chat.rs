@@ -24,19 +24,128 @@ pub enum Role {
     Tool,
 }
 
-/// One turn of a conversation.
+/// One turn of a conversation, in the shape of OpenAI's protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
+    /// What is said; empty where a turn only calls tools.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub content: String,
+    /// What the model thought before it answered, where it is kept apart from the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// Calls that the assistant makes in this turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Of a tool's turn: which call it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// Name of the speaker; of a tool's turn: the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A call of a tool that a model asks for.
+///
+/// Serialized as OpenAI does: `{"id", "type": "function", "function": {"name", "arguments"}}` with the arguments
+/// as JSON inside a string. Reads arguments as an object, too, and a call without the `function` around it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WireCall", into = "WireCall")]
+pub struct ToolCall {
+    /// Which call a later result answers; empty where the model gives none.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// The arguments, usually an object.
+    pub arguments: serde_json::Value,
+}
+
+impl ToolCall {
+    /// A call without an id.
+    pub fn new(name: impl Into<String>, arguments: serde_json::Value) -> Self {
+        Self { id: String::new(), name: name.into(), arguments }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCall {
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_as_default")]
+    id: String,
+    #[serde(rename = "type", default = "function")]
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<WireFunction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    arguments: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireFunction {
+    name: String,
+    #[serde(default)]
+    arguments: serde_json::Value,
+}
+
+fn function() -> String {
+    "function".into()
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl TryFrom<WireCall> for ToolCall {
+    type Error = String;
+
+    fn try_from(wire: WireCall) -> std::result::Result<Self, String> {
+        let (name, arguments) = match (wire.function, wire.name) {
+            (Some(function), _) => (function.name, function.arguments),
+            (None, Some(name)) => (name, wire.arguments),
+            (None, None) => return Err("a tool call needs `function` with a `name`".into()),
+        };
+        let arguments = match arguments {
+            serde_json::Value::String(text) if text.trim().is_empty() => serde_json::json!({}),
+            serde_json::Value::String(text) => serde_json::from_str(&text)
+                .map_err(|e| format!("the arguments of tool call `{name}` are not JSON: {e}"))?,
+            serde_json::Value::Null => serde_json::json!({}),
+            other => other,
+        };
+        Ok(Self { id: wire.id, name, arguments })
+    }
+}
+
+impl From<ToolCall> for WireCall {
+    fn from(call: ToolCall) -> Self {
+        let arguments = serde_json::Value::String(call.arguments.to_string());
+        let function = Some(WireFunction { name: call.name, arguments });
+        Self {
+            id: call.id,
+            kind: "function".into(),
+            function,
+            name: None,
+            arguments: serde_json::Value::Null,
+        }
+    }
 }
 
 impl Message {
     /// A turn of the given role.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self {
+            role,
+            content: content.into(),
+            reasoning_content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+        }
     }
 
     /// A turn of the person who asks.
@@ -53,6 +162,11 @@ impl Message {
     pub fn system(content: impl Into<String>) -> Self {
         Self::new(Role::System, content)
     }
+
+    /// The result of a call of the tool `name`.
+    pub fn tool(name: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..Self::new(Role::Tool, content) }
+    }
 }
 
 /// What is asked of a [`LanguageModel`].
@@ -63,12 +177,18 @@ pub struct ChatRequest {
     /// How to generate the answer.
     #[serde(default)]
     pub generation: GenerationConfig,
+    /// Tools that the model may call, each `{"type": "function", "function": {..}}` with a JSON schema.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<serde_json::Value>,
+    /// Further variables of the chat template, such as `enable_thinking`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub template_variables: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ChatRequest {
     /// A single question with default (greedy) generation.
     pub fn question(text: impl Into<String>) -> Self {
-        Self { messages: vec![Message::user(text)], generation: GenerationConfig::default() }
+        Self { messages: vec![Message::user(text)], ..Self::default() }
     }
 
     /// The content of the last user turn, or an empty string where there is none.
@@ -86,6 +206,8 @@ pub enum FinishReason {
     Stop,
     /// The token limit of the request or of the context.
     Length,
+    /// The model asks for tools to be called.
+    ToolCalls,
     /// The caller cancelled while streaming.
     Cancelled,
     /// The model withheld an answer ("I don't know").
@@ -169,22 +291,44 @@ pub struct ChatResponse {
     /// Per generated token, where the request asked for them and the model can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<TokenLogprob>>,
+    /// How sure the model was, where the request asked for log-probabilities and the model can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
     /// Sources of the answer; empty where the model does not retrieve.
     #[serde(default)]
     pub citations: Vec<Citation>,
+    /// What the model thought before it answered, where it was split off from `text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// Calls of tools that the model asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
 }
 
 impl ChatResponse {
-    /// An answer that withholds: `text` says so to the reader.
-    pub fn abstained(model: impl Into<String>, text: impl Into<String>) -> Self {
+    /// An answer of plain text.
+    pub fn new(
+        text: impl Into<String>,
+        model: impl Into<String>,
+        finish_reason: FinishReason,
+        usage: Usage,
+    ) -> Self {
         Self {
             text: text.into(),
             model: model.into(),
-            finish_reason: FinishReason::Abstained,
-            usage: Usage::default(),
+            finish_reason,
+            usage,
             logprobs: None,
+            confidence: None,
             citations: Vec::new(),
+            reasoning: None,
+            tool_calls: Vec::new(),
         }
+    }
+
+    /// An answer that withholds: `text` says so to the reader.
+    pub fn abstained(model: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(text, model, FinishReason::Abstained, Usage::default())
     }
 
     /// Mean log-probability per generated token, a cheap confidence; `None` without log-probabilities.

@@ -65,6 +65,14 @@ pub enum Error {
         /// What is wrong, with the line of the template.
         reason: String,
     },
+    /// A model began to call a tool and wrote something else.
+    #[error("tool call: {reason}; the model wrote {text:?}")]
+    ToolCall {
+        /// What it wrote.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A request the model cannot serve.
     #[error("invalid request: {reason}")]
     Request {

@@ -13,7 +13,7 @@ pub mod text;
 
 pub use chat::{
     ChatRequest, ChatResponse, Citation, Confidence, Embedder, FinishReason, LanguageModel, Message, Role,
-    TokenLogprob, TopLogprob, Usage,
+    TokenLogprob, ToolCall, TopLogprob, Usage,
 };
 pub use config::ModelConfig;
 pub use encoder::{CrossEncoder, TextEncoder};

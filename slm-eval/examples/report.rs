@@ -53,7 +53,7 @@ impl LanguageModel for Calculator {
         let _ = on_text(&text);
         let usage = Usage { prompt_tokens: words.len(), completion_tokens: text.len() };
         let (model, finish_reason) = (self.name().to_owned(), FinishReason::Stop);
-        Ok(ChatResponse { text, model, finish_reason, usage, logprobs: None, citations: Vec::new() })
+        Ok(ChatResponse::new(text, model, finish_reason, usage))
     }
 }
 

@@ -201,7 +201,8 @@ impl Question {
         }
         let gold = example.messages[last].content.clone();
         config.metric.score("", &gold).map_err(|e| error(e.to_string()))?;
-        let request = ChatRequest { messages, generation: config.generation.clone() };
+        let request =
+            ChatRequest { messages, generation: config.generation.clone(), ..ChatRequest::default() };
         Ok(Self { request, gold, source: example.source.clone() })
     }
 }

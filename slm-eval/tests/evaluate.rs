@@ -33,13 +33,10 @@ impl LanguageModel for Obedient {
             let _ = on_text(piece);
         }
         let turns = request.messages.len();
+        let usage = Usage { prompt_tokens: 10 * turns, completion_tokens: 5 };
         Ok(ChatResponse {
-            text: rest.into(),
-            model: "obedient".into(),
-            finish_reason: FinishReason::Stop,
-            usage: Usage { prompt_tokens: 10 * turns, completion_tokens: 5 },
-            logprobs: None,
             citations: vec![Citation { source: "book".into(), start: 0, end: 3, text: "abc".into() }],
+            ..ChatResponse::new(rest, "obedient", FinishReason::Stop, usage)
         })
     }
 }

@@ -123,14 +123,7 @@ impl LanguageModel for Says {
         let _ = on_text(&self.text);
         let usage = Usage { prompt_tokens: 90, completion_tokens: 9 };
         let (model, text) = ("says".to_owned(), self.text.clone());
-        Ok(ChatResponse {
-            text,
-            model,
-            finish_reason: self.finish_reason,
-            usage,
-            logprobs: None,
-            citations: Vec::new(),
-        })
+        Ok(ChatResponse::new(text, model, self.finish_reason, usage))
     }
 }
 

@@ -106,7 +106,7 @@ impl LanguageModel for Reply {
         let finish_reason =
             if on_text(&self.0).is_break() { FinishReason::Cancelled } else { FinishReason::Stop };
         let (text, model, usage) = (self.0.clone(), "reply".to_owned(), Usage::default());
-        Ok(ChatResponse { text, model, finish_reason, usage, logprobs: None, citations: Vec::new() })
+        Ok(ChatResponse::new(text, model, finish_reason, usage))
     }
 }
 

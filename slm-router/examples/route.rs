@@ -61,7 +61,7 @@ impl LanguageModel for Echo {
         let finish_reason =
             if on_text(&text).is_break() { FinishReason::Cancelled } else { FinishReason::Stop };
         let (model, usage) = (self.0.to_owned(), Usage::default());
-        Ok(ChatResponse { text, model, finish_reason, usage, logprobs: None, citations: Vec::new() })
+        Ok(ChatResponse::new(text, model, finish_reason, usage))
     }
 }
 

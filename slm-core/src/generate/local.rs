@@ -279,13 +279,10 @@ impl LanguageModel for LocalModel {
     ) -> Result<ChatResponse> {
         let prompt = self.prompt_ids(request)?;
         let made = self.generate(&prompt, &request.generation, on_text)?;
+        let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: made.ids.len() };
         Ok(ChatResponse {
-            text: made.text,
-            model: self.name.clone(),
-            finish_reason: made.finish_reason,
-            usage: Usage { prompt_tokens: prompt.len(), completion_tokens: made.ids.len() },
             logprobs: request.generation.logprobs.then_some(made.logprobs),
-            citations: Vec::new(),
+            ..ChatResponse::new(made.text, &self.name, made.finish_reason, usage)
         })
     }
 }

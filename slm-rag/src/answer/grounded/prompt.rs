@@ -45,7 +45,7 @@ pub(super) fn prompt(request: &ChatRequest, passages: &[Passage], instructions: 
             _ => messages.push(message.clone()),
         }
     }
-    ChatRequest { messages, generation: request.generation.clone() }
+    ChatRequest { messages, ..request.clone() }
 }
 
 fn with_passages(passages: &[Passage], question: &str) -> String {

@@ -1,9 +1,18 @@
-//! A `tokenizer.json` with the decisions that surround it: special tokens and streaming.
+//! Tokenizers of every file format that models come with, and streaming.
+
+mod directory;
+mod gguf;
+mod sentencepiece;
+mod spec;
+mod stream;
+mod tiktoken;
 
 use std::path::{Path, PathBuf};
 
+use super::gguf::GgufVocab;
 use super::template::{read_json, special_token};
 use crate::{Error, Result};
+pub use stream::TextStream;
 
 /// A Hugging Face tokenizer.
 #[derive(Debug, Clone)]
@@ -38,12 +47,16 @@ impl Tokenizer {
         }
     }
 
-    /// Reads `tokenizer.json` of a model directory, and `add_bos_token` of its `tokenizer_config.json`.
+    /// Reads the tokenizer of a model directory, and `add_bos_token` of its `tokenizer_config.json`.
+    ///
+    /// Takes the first that is there: `tokenizer.json`; `vocab.json` with `merges.txt` (GPT-2, Qwen);
+    /// `tokenizer.model` (SentencePiece, or tiktoken's text as Llama 3 has it); `*.tiktoken`; `vocab.txt` (BERT);
+    /// `*.gguf`.
     ///
     /// # Errors
-    /// When a file is unreadable, or the token to add is not one of the tokenizer's.
+    /// When there is none, a file is unreadable or damaged, or the token to add is not one of the tokenizer's.
     pub fn load_directory(directory: &Path) -> Result<Self> {
-        let mut tokenizer = Self::load(&directory.join("tokenizer.json"))?;
+        let mut tokenizer = directory::load(directory)?;
         let path = directory.join("tokenizer_config.json");
         if path.exists() {
             let config = read_json(&path)?;
@@ -57,6 +70,18 @@ impl Tokenizer {
             }
         }
         Ok(tokenizer)
+    }
+
+    /// The tokenizer of a GGUF file.
+    ///
+    /// # Errors
+    /// When its kind of tokenizer or its pre-tokenizer is not known, or its tables contradict each other.
+    pub fn from_gguf(vocab: &GgufVocab) -> Result<Self> {
+        let path = PathBuf::from("(gguf)");
+        match gguf::spec(vocab).and_then(spec::Spec::build) {
+            Ok(inner) => Ok(Self { inner, path, bos: None }),
+            Err(reason) => Err(Error::Tokenizer { path, reason }),
+        }
     }
 
     /// Wraps a tokenizer made in memory.
@@ -96,6 +121,24 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Token ids of `text` without anything around them, and the bytes of it that each stands for.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<std::ops::Range<usize>>)> {
+        let encoding = self.inner.encode(text, false).map_err(|e| self.error(&e))?;
+        let offsets = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        Ok((encoding.get_ids().to_vec(), offsets))
+    }
+
+    /// The text of `ids` with special tokens, which some formats of tool calls are made of.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|e| self.error(&e))
+    }
+
     /// The text of `ids`, without special tokens.
     ///
     /// # Errors
@@ -114,72 +157,7 @@ impl Tokenizer {
         self.inner.id_to_token(self.bos?)
     }
 
-    /// Decodes token by token what follows `before`: with it, the first token keeps a space that it would
-    /// lose at the beginning of a text.
-    ///
-    /// # Errors
-    /// When the tokenizer fails.
-    pub fn stream(&self, before: &[u32]) -> Result<TextStream<'_>> {
-        let ids = before[before.len().saturating_sub(CONTEXT)..].to_vec();
-        let emitted = self.decode(&ids)?.len();
-        Ok(TextStream { tokenizer: self, ids, start: 0, emitted })
-    }
-
     fn error(&self, reason: &impl ToString) -> Error {
         Error::Tokenizer { path: self.path.clone(), reason: reason.to_string() }
-    }
-}
-
-/// Tokens decoded again with the next one, for their spacing.
-const CONTEXT: usize = 8;
-
-/// Decodes a growing sequence into text that is never cut inside a character.
-#[derive(Debug)]
-pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    /// First token of the window that is decoded anew; one word of context keeps its spacing right.
-    start: usize,
-    /// Bytes of the window's text already handed out.
-    emitted: usize,
-}
-
-impl TextStream<'_> {
-    /// Adds a token and returns the text that is final with it, possibly empty.
-    ///
-    /// # Errors
-    /// When the tokenizer fails.
-    pub fn push(&mut self, id: u32) -> Result<String> {
-        self.ids.push(id);
-        let text = self.tokenizer.decode(&self.ids[self.start..])?;
-        // An unfinished multi-byte character decodes to U+FFFD: wait for the rest of it.
-        if text.ends_with('\u{FFFD}') || text.len() <= self.emitted {
-            return Ok(String::new());
-        }
-        let new = text.get(self.emitted..).unwrap_or_default().to_owned();
-        self.emitted = text.len();
-        self.slide()?;
-        Ok(new)
-    }
-
-    /// The text held back, once no token follows.
-    ///
-    /// # Errors
-    /// When the tokenizer fails.
-    pub fn finish(&mut self) -> Result<String> {
-        let text = self.tokenizer.decode(&self.ids[self.start..])?;
-        let rest = text.get(self.emitted..).unwrap_or_default().to_owned();
-        self.emitted = text.len();
-        Ok(rest)
-    }
-
-    /// Keeps the window short, so that a long answer is not decoded anew for each token.
-    fn slide(&mut self) -> Result<()> {
-        const WINDOW: usize = 32;
-        if self.ids.len() - self.start > WINDOW {
-            self.start = self.ids.len() - CONTEXT;
-            self.emitted = self.tokenizer.decode(&self.ids[self.start..])?.len();
-        }
-        Ok(())
     }
 }
