@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::sequence::Sequence;
+use super::sequence::{Sequence, Special};
 use super::{Generated, GenerationConfig, LocalModel};
 use crate::model::Continuation;
 use crate::{Error, Result};
@@ -39,7 +39,7 @@ impl LocalModel {
             while active.len() < at_once.max(1)
                 && let Some((index, request)) = waiting.next()
             {
-                let begun = Sequence::new(self, &request.prompt, &request.config)
+                let begun = Sequence::new(self, &request.prompt, &request.config, Special::Hidden)
                     .and_then(|mut s| self.read_prompt(&mut s, &mut |t| on_text(index, t)).map(|()| s));
                 match begun {
                     Ok(sequence) => active.push((index, sequence)),

@@ -6,8 +6,9 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::json;
 
+use super::answer::AnswerText;
 use super::logprobs::log_probability;
-use super::sequence::{OnText, Sequence};
+use super::sequence::{OnText, Sequence, Special};
 use super::{GenerationConfig, Grammars, PrefixCache};
 use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
@@ -123,7 +124,7 @@ impl LocalModel {
         self.tokenizer.save(&directory.join("tokenizer.json"))?;
         let mut config = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
         if let Some(template) = &self.template {
-            write_atomically(&directory.join("chat_template.jinja"), template.source().as_bytes())?;
+            template.save(directory)?;
             for (field, token) in [("bos_token", template.bos_token()), ("eos_token", template.eos_token())] {
                 if !token.is_empty() {
                     config[field] = token.into();
@@ -139,19 +140,28 @@ impl LocalModel {
         write_atomically(&directory.join("generation_config.json"), format!("{generation:#}\n").as_bytes())
     }
 
-    /// The prompt of a request as token ids. Without a chat template, the turns' contents are one text to
-    /// continue.
+    /// The prompt of a request: what its chat template renders of its turns, tools and variables. Without a chat
+    /// template, the turns' contents are one text to continue.
+    ///
+    /// # Errors
+    /// When the template fails.
+    pub fn prompt(&self, request: &ChatRequest) -> Result<String> {
+        match &self.template {
+            Some(template) => template.prompt(request),
+            None => {
+                let texts: Vec<&str> = request.messages.iter().map(|m| m.content.as_str()).collect();
+                Ok(texts.join("\n"))
+            }
+        }
+    }
+
+    /// The prompt of a request as token ids.
     ///
     /// # Errors
     /// When the template or the tokenizer fails.
     pub fn prompt_ids(&self, request: &ChatRequest) -> Result<Vec<u32>> {
-        match &self.template {
-            Some(template) => self.tokenizer.encode(&template.render(&request.messages, true)?, false),
-            None => {
-                let texts: Vec<&str> = request.messages.iter().map(|m| m.content.as_str()).collect();
-                self.tokenizer.encode(&texts.join("\n"), true)
-            }
-        }
+        // A template writes the special tokens itself.
+        self.tokenizer.encode(&self.prompt(request)?, self.template.is_none())
     }
 
     /// Continues `prompt`: one batched prefill, then a token at a time, or several where a guess at them
@@ -167,7 +177,17 @@ impl LocalModel {
         config: &GenerationConfig,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        let mut sequence = Sequence::new(self, prompt, config)?;
+        self.generate_with(prompt, config, Special::Hidden, on_text)
+    }
+
+    fn generate_with(
+        &self,
+        prompt: &[u32],
+        config: &GenerationConfig,
+        special: Special,
+        on_text: &mut OnText<'_>,
+    ) -> Result<Generated> {
+        let mut sequence = Sequence::new(self, prompt, config, special)?;
         self.read_prompt(&mut sequence, on_text)?;
         while sequence.is_running() {
             let mut rows = self.read(&mut sequence)?;
@@ -272,17 +292,33 @@ impl LanguageModel for LocalModel {
         &self.name
     }
 
+    /// Streams what is said: thoughts and calls of tools are taken out of it, and are in the response.
     fn stream(
         &self,
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<ChatResponse> {
-        let prompt = self.prompt_ids(request)?;
-        let made = self.generate(&prompt, &request.generation, on_text)?;
-        let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: made.ids.len() };
+        let prompt = self.prompt(request)?;
+        let ids = self.tokenizer.encode(&prompt, self.template.is_none())?;
+        let mut answer = AnswerText::new(self.template.as_ref(), request, &prompt);
+        let special = if answer.expects_calls() { Special::Shown } else { Special::Hidden };
+        let config = &request.generation;
+        let made = self.generate_with(&ids, config, special, &mut |piece| on_text(&answer.push(piece)))?;
+        let parts = answer.finish(made.finish_reason == FinishReason::Stop)?;
+        let mut finish_reason = made.finish_reason;
+        if !parts.tool_calls.is_empty() {
+            finish_reason = FinishReason::ToolCalls;
+        }
+        if !parts.rest.is_empty() && on_text(&parts.rest).is_break() {
+            finish_reason = FinishReason::Cancelled;
+        }
+        let usage = Usage { prompt_tokens: ids.len(), completion_tokens: made.ids.len() };
         Ok(ChatResponse {
-            logprobs: request.generation.logprobs.then_some(made.logprobs),
-            ..ChatResponse::new(made.text, &self.name, made.finish_reason, usage)
+            logprobs: config.logprobs.then_some(made.logprobs),
+            confidence: made.confidence,
+            reasoning: parts.reasoning,
+            tool_calls: parts.tool_calls,
+            ..ChatResponse::new(parts.text, &self.name, finish_reason, usage)
         })
     }
 }

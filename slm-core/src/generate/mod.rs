@@ -1,5 +1,6 @@
 //! From logits to text: configuration, sampling, constraints, stop strings and the decode loop.
 
+mod answer;
 mod batch;
 mod config;
 pub mod constraint;

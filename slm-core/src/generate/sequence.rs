@@ -14,6 +14,26 @@ use crate::{Error, Result};
 /// Called with each piece of text as soon as it is final, and with an empty one after a token that completes none.
 pub(super) type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
 
+/// Whether special tokens are part of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Special {
+    /// They are left out.
+    Hidden,
+    /// They stand in it: a tool call may be marked by them.
+    Shown,
+}
+
+impl Special {
+    fn stream<'a>(self, model: &'a LocalModel, prompt: &[u32]) -> Result<TextStream<'a>> {
+        // A turn begins a text of its own; a continuation does not.
+        let before = if model.template.is_some() { &[] } else { prompt };
+        match self {
+            Self::Hidden => model.tokenizer.stream(before),
+            Self::Shown => model.tokenizer.stream_with_special(before),
+        }
+    }
+}
+
 /// A request being answered.
 #[derive(Debug)]
 pub(super) struct Sequence<'a> {
@@ -38,7 +58,12 @@ pub(super) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(model: &'a LocalModel, prompt: &[u32], config: &'a GenerationConfig) -> Result<Self> {
+    pub(super) fn new(
+        model: &'a LocalModel,
+        prompt: &[u32],
+        config: &'a GenerationConfig,
+        special: Special,
+    ) -> Result<Self> {
         let context = model.model.config.context_length();
         if prompt.is_empty() || prompt.len() > context {
             let reason = format!("a prompt of {} tokens; the context holds 1 to {context}", prompt.len());
@@ -56,8 +81,7 @@ impl<'a> Sequence<'a> {
             config,
             sampler: Sampler::new(config)?.with_breakers(model.breakers(config)?),
             constraint: constraint.transpose()?,
-            // A turn begins a text of its own; a continuation does not.
-            stream: model.tokenizer.stream(if model.template.is_some() { &[] } else { prompt })?,
+            stream: special.stream(model, prompt)?,
             buffer: StopBuffer::new(&config.stop),
             recorder: config.logprobs.then(|| Recorder::new(config.top_logprobs)),
             prompt_logprobs: Vec::new(),

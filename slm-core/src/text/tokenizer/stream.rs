@@ -19,8 +19,22 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails.
     pub fn stream(&self, before: &[u32]) -> Result<TextStream<'_>> {
+        self.stream_of(before, false)
+    }
+
+    /// The same with special tokens in the text, as in [`Tokenizer::decode_with_special`]: some models write the
+    /// marks of a tool call so.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn stream_with_special(&self, before: &[u32]) -> Result<TextStream<'_>> {
+        self.stream_of(before, true)
+    }
+
+    fn stream_of(&self, before: &[u32], special: bool) -> Result<TextStream<'_>> {
         let mut stream = TextStream {
             tokenizer: self,
+            special,
             bytes: self.byte_tokens(),
             ids: Vec::new(),
             emitted: 0,
@@ -52,6 +66,7 @@ impl Tokenizer {
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
+    special: bool,
     bytes: HashMap<u32, u8>,
     /// The last tokens, byte tokens only once they make a character.
     ids: Vec<u32>,
@@ -85,13 +100,17 @@ impl TextStream<'_> {
     /// # Errors
     /// When the tokenizer fails.
     pub fn finish(&mut self) -> Result<String> {
-        let text = self.tokenizer.decode(&self.ids)?;
+        let text = self.decode(&self.ids)?;
         let mut rest = text.get(self.emitted..).unwrap_or_default().to_owned();
         self.emitted = text.len();
         while !self.pending.is_empty() {
             rest.push_str(&self.give_up(1)?);
         }
         Ok(rest)
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String> {
+        if self.special { self.tokenizer.decode_with_special(ids) } else { self.tokenizer.decode(ids) }
     }
 
     /// Hands out what the pending bytes make.
@@ -118,14 +137,14 @@ impl TextStream<'_> {
         self.pending.drain(..count.min(self.pending.len()));
         // Something has to stand in their place, or the next word would lose its space.
         self.ids.extend(self.bytes.iter().find(|(_, byte)| **byte == b'?').map(|(id, _)| *id));
-        self.emitted = self.tokenizer.decode(&self.ids)?.len();
+        self.emitted = self.decode(&self.ids)?.len();
         self.slide(0)?;
         Ok(String::from(REPLACEMENT).repeat(count))
     }
 
     /// Text that the tokens have more than was handed out, but for a character that is not complete.
     fn advance(&mut self) -> Result<String> {
-        let text = self.tokenizer.decode(&self.ids)?;
+        let text = self.decode(&self.ids)?;
         let certain = text.strip_suffix(REPLACEMENT).unwrap_or(&text).len();
         let new = text.get(self.emitted..certain).unwrap_or_default().to_owned();
         self.emitted = self.emitted.max(certain).min(text.len());
@@ -137,7 +156,7 @@ impl TextStream<'_> {
     fn slide(&mut self, held: usize) -> Result<()> {
         if self.ids.len() > WINDOW {
             self.ids.drain(..self.context_start(&self.ids)?);
-            self.emitted = self.tokenizer.decode(&self.ids)?.len().saturating_sub(held);
+            self.emitted = self.decode(&self.ids)?.len().saturating_sub(held);
         }
         Ok(())
     }
