@@ -126,6 +126,22 @@ fn an_error_names_the_line_and_shows_it() {
 }
 
 #[test]
+fn arguments_of_calls_come_as_the_template_takes_them() {
+    let mut call = slm_core::Message::assistant("");
+    call.tool_calls = vec![slm_core::ToolCall::new("f", serde_json::json!({"b": 1, "a": "é"}))];
+    let said = |filter: &str| {
+        let source = format!(
+            "{{% for m in messages %}}{{% for c in m.tool_calls or [] %}}{{{{ '<' + c.function.arguments{filter} + '>' }}}}\
+             {{% endfor %}}{{% endfor %}}"
+        );
+        let template = ChatTemplate::new(&source, "", "").expect("a template");
+        template.render(std::slice::from_ref(&call), false).expect("a text")
+    };
+    assert_eq!(said("|tojson"), "<{\"b\": 1, \"a\": \"é\"}>", "an object");
+    assert_eq!(said(""), "<{\"b\":1,\"a\":\"é\"}>", "text, where an object could not be added to text");
+}
+
+#[test]
 fn endless_templates_are_stopped() {
     let never = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}\
                  {% endfor %}{% endfor %}{% endfor %}";

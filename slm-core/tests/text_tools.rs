@@ -70,13 +70,17 @@ fn calls(text: &str, format: ToolCallFormat) -> (String, Vec<(String, serde_json
     (parsed.content, parsed.calls.into_iter().map(|call| (call.name, call.arguments)).collect())
 }
 
+fn both_calls() -> [(String, serde_json::Value); 2] {
+    let weather = ("weather".to_owned(), json!({"city": "Köln", "days": 2}));
+    [weather, ("search".to_owned(), json!({"q": ["a", "b"]}))]
+}
+
+/// Seventeen answers, with the text around the calls and the calls.
 #[test]
 fn calls_are_found_in_every_format() {
     use ToolCallFormat as F;
-    let weather = ("weather".to_owned(), json!({"city": "Köln", "days": 2}));
-    let search = ("search".to_owned(), json!({"q": ["a", "b"]}));
-    let one = [weather.clone()];
-    let both = [weather, search];
+    let both = both_calls();
+    let one = [both[0].clone()];
     let cases: Vec<(F, &str, &str, &[_])> = vec![
         (
             F::Hermes,
@@ -168,10 +172,8 @@ fn calls_are_found_in_every_format() {
     ];
     for (format, text, content, want) in cases {
         assert_eq!(calls(text, format), (content.to_owned(), want.to_vec()), "{format:?}: {text}");
-        assert!(
-            format.hold_from(text) <= text.find(['{', '[', '<', '>']).unwrap_or(text.len()),
-            "{format:?}: {text}"
-        );
+        let first = text.find(['{', '[', '<', '>']).unwrap_or(text.len());
+        assert!(format.hold_from(text) <= first, "{format:?}: {text}");
     }
 }
 

@@ -66,7 +66,7 @@ fn generation_blocks_and_prompts_mark_the_same_tokens() -> Result<()> {
     let (template, tokenizer) = (template("generation-blocks.jinja"), tokenizer()?);
     let input = template.input(&conversation());
     let marked = template.assistant_mask(&tokenizer, &input)?;
-    assert_eq!(template.training_texts(&tokenizer, &input)?, [marked.clone()]);
+    assert_eq!(template.training_texts(&tokenizer, &input)?, std::slice::from_ref(&marked));
     assert_eq!(template.training_text(&tokenizer, &conversation())?, marked);
     assert_prompts_are_prefixes(&template, &tokenizer, &input, &[marked])?;
     Ok(())

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import tempfile
 
 import gguf
 import sentencepiece
@@ -113,10 +112,13 @@ def bytes_to_unicode():
 def sentence_piece(folder, kind, **more):
     path = f"{OUT}/{folder}"
     os.makedirs(path, exist_ok=True)
+    here = os.getcwd()
+    os.chdir(path)  # The model holds the paths that it was trained with.
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus()), model_prefix=f"{path}/tokenizer", model_type=kind, vocab_size=420,
+        sentence_iterator=iter(corpus()), model_prefix="tokenizer", model_type=kind, vocab_size=420,
         byte_fallback=True, character_coverage=1.0, minloglevel=2, num_threads=1, **more)
-    os.remove(f"{path}/tokenizer.vocab")
+    os.remove("tokenizer.vocab")
+    os.chdir(here)
     model = sentencepiece.SentencePieceProcessor(model_file=f"{path}/tokenizer.model")
     # The tokenizers crate takes the name of a byte piece for the piece in unigram models.
     goldens(folder, model.encode, lambda t: [model.bos_id()] + model.encode(t), skip=["<0x41>"] if kind == "unigram" else [])
@@ -188,10 +190,9 @@ def main():
     ranks("tiktoken")
     model = sentence_piece("sentencepiece-bpe", "bpe", normalization_rule_name="identity", remove_extra_whitespaces=False)
     # A few rules keep the model small; extra spaces are removed, as by default.
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
-        rules.write("FB01\t66 69\n2460\t31\n3000\t20\n75 308\tFC\n201C\t22\n201D\t22\n9\t20\n")
-        rules.flush()
-        sentence_piece("sentencepiece-unigram", "unigram", normalization_rule_tsv=rules.name)
+    write("sentencepiece-unigram", "rules.tsv", "FB01\t66 69\n2460\t31\n3000\t20\n75 308\tFC\n201C\t22\n201D\t22\n9\t20\n")
+    sentence_piece("sentencepiece-unigram", "unigram", normalization_rule_tsv="rules.tsv")
+    os.remove(f"{OUT}/sentencepiece-unigram/rules.tsv")
     gguf_of_pieces("gguf-llama", model)
     gguf_of_bytes("gguf-gpt2")
     word_list("wordpiece")
