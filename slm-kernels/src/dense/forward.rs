@@ -9,7 +9,7 @@ use crate::scratch::Scratch;
 use crate::simd::{Dots, Element, Kernel, Level, Simd, dots, load_part, strip};
 
 /// Columns whose products are summed before the lanes are: a block of weights stays in the level-2 cache.
-const DEPTH: usize = 512;
+const DEPTH: usize = 1024;
 /// Rows of `W` of a task.
 const ROWS: usize = 64;
 /// Rows of `x` from which packing it is worth several threads.
@@ -130,7 +130,7 @@ impl<E: Element> Block<'_, E> {
             }
             let width = (self.rows.end - first).min(4);
             for (i, totals) in totals.iter().enumerate() {
-                write(self.y, i * self.w.rows + first, &totals[..width], true);
+                write(self.y, i * self.w.rows + first, *totals, width, true);
             }
         }
     }
@@ -194,8 +194,8 @@ impl<E: Element> Block<'_, E> {
             let column = self.rows.start + quad * 4;
             let width = (self.rows.end - column).min(4);
             for (i, sums) in sums.into_iter().enumerate() {
-                let sums = s.sum4(sums);
-                write(self.y, (first + i) * self.w.rows + column, &sums[..width], block.start == 0);
+                let at = (first + i) * self.w.rows + column;
+                write(self.y, at, s.sum4(sums), width, block.start == 0);
             }
         }
     }
@@ -243,13 +243,19 @@ fn add<S: Simd, const M: usize>(s: S, totals: &mut [[f32; 4]; M], sums: [[S::V; 
     }
 }
 
-/// Up to four elements of `y` from `at`, overwritten (`fresh`) or added to.
+/// The first `width` of four `values` to `y` from `at`, overwritten (`fresh`) or added to.
 #[inline(always)]
-fn write(y: Output<'_>, at: usize, values: &[f32], fresh: bool) {
+fn write(y: Output<'_>, at: usize, values: [f32; 4], width: usize, fresh: bool) {
     // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`; only what was written is added to.
     unsafe {
-        let y = y.at(at, values.len());
-        for (i, value) in values.iter().enumerate() {
+        let y = y.at(at, width);
+        if width == 4 {
+            let y = y.cast::<[f32; 4]>();
+            let [a, b, c, d] = if fresh { [0.0; 4] } else { y.read_unaligned() };
+            y.write_unaligned([a + values[0], b + values[1], c + values[2], d + values[3]]);
+            return;
+        }
+        for (i, value) in values.iter().enumerate().take(width) {
             *y.add(i) = if fresh { *value } else { *y.add(i) + value };
         }
     }
