@@ -73,6 +73,8 @@ pub(crate) struct Outer<E> {
     pub(crate) c_stride: usize,
     /// Whether `C` is overwritten rather than added to.
     pub(crate) fresh: bool,
+    /// Bytes ahead of `B` to fetch, 0 for none.
+    pub(crate) ahead: usize,
 }
 
 /// Runs a tile; each sum is taken in the order of `depth`.
@@ -94,7 +96,13 @@ pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(
         let mut b = [s.splat(0.0); N];
         for (j, b) in b.iter_mut().enumerate() {
             // SAFETY: the contract of this function.
-            *b = unsafe { E::load(s, tile.b.add(k * tile.b_stride + j * S::LANES)) };
+            unsafe {
+                let from = tile.b.add(k * tile.b_stride + j * S::LANES);
+                if tile.ahead > 0 {
+                    s.prefetch(from.cast::<u8>().wrapping_add(tile.ahead));
+                }
+                *b = E::load(s, from);
+            }
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the contract of this function.
