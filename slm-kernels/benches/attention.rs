@@ -60,7 +60,8 @@ fn burn(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>) -> Tensor<4> {
 }
 
 fn prompt(tokens: usize, arithmetic: f64) {
-    let (q, k, v) = (tensor(tokens, HEADS, 0.37), tensor(tokens, KV_HEADS, 0.73), tensor(tokens, KV_HEADS, 0.11));
+    let (q, k, v) =
+        (tensor(tokens, HEADS, 0.37), tensor(tokens, KV_HEADS, 0.73), tensor(tokens, KV_HEADS, 0.11));
     let cached = |kind| {
         let mut buffer = KvBuffer::new(KV_HEADS, DIM, kind);
         black_box(ops::attention_cached(q.clone(), k.clone(), v.clone(), &mut buffer, &options()));

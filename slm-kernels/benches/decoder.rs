@@ -74,7 +74,13 @@ fn layer(dtype: DType) -> Layer {
 
 impl Layer {
     /// `x`: `[1, tokens, HIDDEN]`.
-    fn forward(&self, x: Tensor<3>, angles: &[Tensor<2>; 2], cache: &mut KvBuffer, spent: &mut Spent) -> Tensor<3> {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        angles: &[Tensor<2>; 2],
+        cache: &mut KvBuffer,
+        spent: &mut Spent,
+    ) -> Tensor<3> {
         let tokens = x.dims()[1];
         let [cos, sin] = angles;
         let normed = timed(&mut spent.rows, || ops::rms_norm(x.clone(), &self.norms[0], 1e-6));

@@ -50,7 +50,8 @@ fn shape(
         (0..copies).map(|_| PackedTensor::quantize(&numbers, rows, cols, bits, 64)).collect()
     };
     let (int8, int4) = (pack(Bits::Int8)?, pack(Bits::Int4)?);
-    let x = Tensor::<2>::from_data(TensorData::new(wave(tokens * cols, 0.11), [tokens, cols]), &Device::flex());
+    let x =
+        Tensor::<2>::from_data(TensorData::new(wave(tokens * cols, 0.11), [tokens, cols]), &Device::flex());
     let each = |weights: &[Tensor<2>]| {
         for w in weights {
             black_box(ops::dense_linear(x.clone(), w));
@@ -112,7 +113,8 @@ fn backward(arithmetic: f64) {
 }
 
 fn run_dx(dy: &[f32], numbers: Numbers<'_>, [rows, cols]: [usize; 2], dx: &mut [f32]) {
-    let done = Matrix::new(numbers, rows, cols).and_then(|w| dense::dense_linear_dx(dy, dy.len() / rows, &w, dx));
+    let done =
+        Matrix::new(numbers, rows, cols).and_then(|w| dense::dense_linear_dx(dy, dy.len() / rows, &w, dx));
     assert_eq!(done, Ok(()));
 }
 

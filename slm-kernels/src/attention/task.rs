@@ -312,7 +312,13 @@ unsafe fn strip_outer<S: Simd, E: Element>(s: S, height: usize, vectors: usize, 
     while done < vectors {
         // Few rows leave registers for whole rows of values.
         let left = vectors - done;
-        let width = if left >= 8 && height <= 2 && S::LANES == 16 { 8 } else if left >= 4 { 4 } else { 1 };
+        let width = if left >= 8 && height <= 2 && S::LANES == 16 {
+            8
+        } else if left >= 4 {
+            4
+        } else {
+            1
+        };
         // SAFETY: the contract of this function.
         unsafe {
             let tile = Outer { b: tile.b.add(done * S::LANES), c: tile.c.add(done * S::LANES), ..tile };

@@ -62,7 +62,8 @@ impl<E: Element> Kernel for Panel<'_, E> {
                             depth,
                             c,
                             c_stride: COLS,
-                            fresh: false, ahead: 0,
+                            fresh: false,
+                            ahead: 0,
                         };
                         match height {
                             1 => outer::<S, f32, 1, 4>(s, tile),
