@@ -46,13 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let trainer = phase("skills", model, texts, recipe::skills(steps, SEED), &folder)?;
     let held_out_loss = trainer.evaluate(held_out)?;
 
-    let model = LocalModel {
-        name: "slm-base".into(),
-        eos: trainer.model().config.eos_token_ids.clone(),
-        model: trainer.into_model(),
-        tokenizer,
-        template: Some(template),
-    };
+    let model = LocalModel::new("slm-base", trainer.into_model(), tokenizer);
+    let model = LocalModel { template: Some(template), ..model };
     save(&model, &folder)?;
     let skills = skills(&model)?;
     let card = card(&format!(

@@ -27,11 +27,7 @@ pub fn embedded(device: &Device) -> Result<LocalModel> {
     )?;
     let tokenizer = Tokenizer::from_json(include_str!("../assets/base/tokenizer.json"))?;
     let template = include_str!("../assets/base/chat_template.jinja");
-    Ok(LocalModel {
-        name: "slm-base".into(),
-        eos: config.eos_token_ids.clone(),
-        model: CausalLm::from_files(config, &[weights], origin, device)?,
-        tokenizer,
-        template: Some(ChatTemplate::new(template, "", recipe::END)?),
-    })
+    let model = CausalLm::from_files(config, &[weights], origin, device)?;
+    let template = Some(ChatTemplate::new(template, "", recipe::END)?);
+    Ok(LocalModel { template, ..LocalModel::new("slm-base", model, tokenizer) })
 }

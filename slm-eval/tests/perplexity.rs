@@ -35,13 +35,9 @@ fn model(context: usize) -> Result<LocalModel> {
     });
     let source = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}\
                   {% if add_generation_prompt %}<s>assistant: {% endif %}";
-    Ok(LocalModel {
-        name: "tiny".into(),
-        model: CausalLm::init(ModelConfig::from_value(config)?, 7, &Device::flex())?,
-        tokenizer: tokenizer(),
-        template: Some(ChatTemplate::new(source, "<s>", "</s>")?),
-        eos: vec![1],
-    })
+    let model = CausalLm::init(ModelConfig::from_value(config)?, 7, &Device::flex())?;
+    let template = Some(ChatTemplate::new(source, "<s>", "</s>")?);
+    Ok(LocalModel { template, eos: vec![1], ..LocalModel::new("tiny", model, tokenizer()) })
 }
 
 /// The same model with a head of zeros: every token is equally likely.

@@ -1,9 +1,9 @@
-//! What can go wrong with a packed tensor or a call of a kernel.
+//! What can go wrong with a packed tensor, a mapped file or a call of a kernel.
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a packed tensor or a call of a kernel.
+/// What can go wrong with a packed tensor, a mapped file or a call of a kernel.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -37,8 +37,16 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
+    /// Numbers of a file do not start at a multiple of their size.
+    #[error("numbers of {size} bytes at byte {offset} of the file are not aligned\nhint: copy them")]
+    Alignment {
+        /// Where they start in the file.
+        offset: usize,
+        /// Bytes of a number.
+        size: usize,
+    },
     /// A tensor's last dimension is not the layer's input size.
-    #[error("packed linear layer: expected {expected} input features, got {got}")]
+    #[error("linear layer: expected {expected} input features, got {got}")]
     Features {
         /// Input features of the layer.
         expected: usize,

@@ -23,6 +23,11 @@ impl<'a> Output<'a> {
         Self { start: buffer.as_mut_ptr(), len: buffer.len(), _borrow: PhantomData }
     }
 
+    /// Elements of the buffer.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where the elements from `index` on go, `len` of which must be in the buffer.
     ///
     /// # Safety

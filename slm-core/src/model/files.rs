@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
@@ -67,30 +68,50 @@ impl TensorFile {
     /// # Errors
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        self.view(name, |view| widen(view))
+        self.view(name, |view| widen(view.dtype(), view.data()))
     }
 
-    /// A floating-point tensor in the type `float`, or as it is stored.
+    /// A floating-point tensor in the type `float`, or as it is stored; then it stays in the file, and its memory is
+    /// that of the map.
     ///
     /// # Errors
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read(&self, name: &str, float: Option<FloatType>) -> Result<TensorData> {
+        self.read_rows(name, None, float)
+    }
+
+    /// Some rows of a tensor, or all of them.
+    pub(crate) fn read_rows(
+        &self,
+        name: &str,
+        rows: Option<Range<usize>>,
+        float: Option<FloatType>,
+    ) -> Result<TensorData> {
         self.view(name, |view| {
-            let float = match float {
-                Some(float) => float,
-                None => FloatType::of(view.dtype())?,
-            };
-            let shape = view.shape().to_vec();
-            Some(match float {
-                FloatType::F16 if view.dtype() == Dtype::F16 => {
-                    TensorData::new(bytemuck::pod_collect_to_vec::<u8, f16>(view.data()), shape)
-                }
-                FloatType::Bf16 if view.dtype() == Dtype::BF16 => {
-                    TensorData::new(bytemuck::pod_collect_to_vec::<u8, bf16>(view.data()), shape)
-                }
-                float => float.data(widen(view)?, shape),
-            })
+            let stored = FloatType::of(view.dtype())?;
+            let mut shape = view.shape().to_vec();
+            let mut bytes = view.data();
+            if let (Some(rows), Some(all)) = (rows, shape.first_mut()) {
+                let width = bytes.len() / (*all).max(1);
+                bytes = bytes.get(rows.start * width..rows.end * width)?;
+                *all = rows.len();
+            }
+            if float.is_none_or(|float| float == stored)
+                && let Some(data) = self.in_place(bytes, &shape, stored)
+            {
+                return Some(data);
+            }
+            let values = widen(view.dtype(), bytes)?;
+            Some(float.unwrap_or(stored).data(values, shape))
         })
+    }
+
+    /// The tensor of `bytes`, a part of the map, without a copy; `None` where the file is part of the program or the
+    /// tensor is not aligned.
+    fn in_place(&self, bytes: &[u8], shape: &[usize], float: FloatType) -> Option<TensorData> {
+        let Bytes::Mapped(map) = &self.bytes else { return None };
+        let start = bytes.as_ptr().addr() - map.as_ptr().addr();
+        map.tensor_data(start..start + bytes.len(), shape.to_vec(), float.into()).ok()
     }
 
     fn view<T>(&self, name: &str, f: impl FnOnce(&TensorView<'_>) -> Option<T>) -> Result<T> {
@@ -113,10 +134,9 @@ impl TensorFile {
     }
 }
 
-fn widen(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let data = view.data();
+fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
     let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
-    match view.dtype() {
+    match dtype {
         Dtype::F32 => {
             Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
         }

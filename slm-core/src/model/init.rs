@@ -9,7 +9,7 @@ use rand_distr::{Distribution, Normal};
 
 use super::CausalLm;
 use super::layout::layout;
-use super::load::Source;
+use super::load::{Source, Value};
 use crate::config::{ModelConfig, NormWeight};
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ impl CausalLm {
         let residual = 0.02 / (2.0 * config.num_hidden_layers as f32).sqrt();
         let mut source = Source { values: BTreeMap::new() };
         for stored in layout(&config) {
-            let count = stored.shape.iter().product();
+            let count: usize = stored.shape.iter().product();
             let name = &stored.name;
             let norm_is_offset = config.norm_weight == NormWeight::OffsetFromOne;
             let values = if name.ends_with(".bias") || (stored.shape.len() == 1 && norm_is_offset) {
@@ -37,7 +37,15 @@ impl CausalLm {
                     .map_err(|e| Error::config("num_hidden_layers", e.to_string()))?;
                 (0..count).map(|_| normal.sample(&mut rng)).collect()
             };
-            source.insert(&stored, TensorData::new(values, stored.shape.clone()));
+            let width = count / stored.shape[0];
+            let mut rest = values.as_slice();
+            for (name, rows) in &stored.parts {
+                let (own, after) = rest.split_at(rows * width);
+                rest = after;
+                let mut shape = stored.shape.clone();
+                shape[0] = *rows;
+                source.values.insert(name.clone(), Value::Dense(TensorData::new(own.to_vec(), shape)));
+            }
         }
         source.model(config, device)
     }

@@ -79,8 +79,13 @@ impl CausalLm {
         let float = options.float(device);
         for stored in layout {
             let float = if stored.shape.len() == 1 { Some(FloatType::F32) } else { float };
-            let data = files[place[&stored.name]].read(&stored.name, float)?;
-            source.insert(&stored, data);
+            let file = &files[place[&stored.name]];
+            let mut from = 0;
+            for (name, rows) in &stored.parts {
+                let data = file.read_rows(&stored.name, Some(from..from + rows), float)?;
+                source.values.insert(name.clone(), Value::Dense(data));
+                from += rows;
+            }
         }
         source.model(config, device)
     }
@@ -191,21 +196,6 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn insert(&mut self, stored: &Stored, data: TensorData) {
-        if let [(name, _)] = stored.parts.as_slice() {
-            self.values.insert(name.clone(), Value::Dense(data));
-            return;
-        }
-        let width: usize = stored.shape[1..].iter().product();
-        let mut from = 0;
-        for (name, rows) in &stored.parts {
-            let mut shape = stored.shape.clone();
-            shape[0] = *rows;
-            self.values.insert(name.clone(), Value::Dense(rows_of(&data, from * width, &shape)));
-            from += rows;
-        }
-    }
-
     pub(super) fn model(mut self, config: ModelConfig, device: &Device) -> Result<CausalLm> {
         let embed_tokens = self.take("model.embed_tokens.weight", device)?;
         let layers = (0..config.num_hidden_layers)
@@ -282,12 +272,4 @@ impl Source {
         };
         Err(Error::Tensors { path: PathBuf::from("(memory)"), problems: vec![problem] })
     }
-}
-
-/// The elements from `start` on that fill `shape`.
-fn rows_of(data: &TensorData, start: usize, shape: &[usize]) -> TensorData {
-    let count: usize = shape.iter().product();
-    let size = data.dtype().size();
-    let bytes = &data.as_bytes()[start * size..(start + count) * size];
-    TensorData::from_bytes_vec(bytes.to_vec(), shape.to_vec(), data.dtype())
 }

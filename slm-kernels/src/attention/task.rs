@@ -13,6 +13,9 @@ use crate::simd::{Element, Kernel, Level, Outer, Simd, exp, load_part, outer, st
 /// Rows (tokens times heads) of a block: its queries, scores and outputs stay in the level-2 cache.
 const ROWS: usize = 48;
 
+/// Bytes to fetch ahead of keys and values that come from memory.
+const AHEAD: usize = 1024;
+
 /// Queries of the last positions of a sequence.
 pub(super) struct Queries<'a> {
     /// `[new, heads, dim]`.
@@ -162,6 +165,8 @@ impl<E: Stored> Task<'_, E> {
     fn page<S: Simd>(&self, s: S, state: &mut State, head: PageHead<'_, E>, keys: Range<usize>) {
         let (rows, dim) = (self.rows(), self.queries.dim);
         let width = padded(dim);
+        // One strip: keys and values come from memory and are used once.
+        let ahead = if rows <= strip(S::LANES) { AHEAD } else { 0 };
         assert!(head.keys.len() == dim * KEYS && head.values.len() == KEYS * width && keys.len() <= KEYS);
         for first in (0..rows).step_by(strip(S::LANES)) {
             let height = (rows - first).min(strip(S::LANES));
@@ -174,6 +179,7 @@ impl<E: Stored> Task<'_, E> {
                 c: state.scores[first * KEYS..].as_mut_ptr(),
                 c_stride: KEYS,
                 fresh: true,
+                ahead,
             };
             // SAFETY: `height` rows of queries and scores are left from `first`; keys are `[dim, KEYS]`.
             unsafe { strip_outer(s, height, KEYS / S::LANES, tile) };
@@ -192,6 +198,7 @@ impl<E: Stored> Task<'_, E> {
                 c: state.values[first * width..].as_mut_ptr(),
                 c_stride: width,
                 fresh: false,
+                ahead,
             };
             // SAFETY: as above; values are `[KEYS, width]`.
             unsafe { strip_outer(s, height, width / S::LANES, tile) };
@@ -303,25 +310,35 @@ impl<E: Stored> Task<'_, E> {
 unsafe fn strip_outer<S: Simd, E: Element>(s: S, height: usize, vectors: usize, tile: Outer<E>) {
     let mut done = 0;
     while done < vectors {
-        let wide = vectors - done >= 4;
+        // Few rows leave registers for whole rows of values.
+        let left = vectors - done;
+        let width = if left >= 8 && height <= 2 && S::LANES == 16 {
+            8
+        } else if left >= 4 {
+            4
+        } else {
+            1
+        };
         // SAFETY: the contract of this function.
         unsafe {
             let tile = Outer { b: tile.b.add(done * S::LANES), c: tile.c.add(done * S::LANES), ..tile };
-            match (height, wide) {
-                (1, true) => outer::<S, E, 1, 4>(s, tile),
-                (2, true) => outer::<S, E, 2, 4>(s, tile),
-                (3, true) => outer::<S, E, 3, 4>(s, tile),
-                (4, true) => outer::<S, E, 4, 4>(s, tile),
-                (5, true) => outer::<S, E, 5, 4>(s, tile),
-                (_, true) => outer::<S, E, 6, 4>(s, tile),
-                (1, false) => outer::<S, E, 1, 1>(s, tile),
-                (2, false) => outer::<S, E, 2, 1>(s, tile),
-                (3, false) => outer::<S, E, 3, 1>(s, tile),
-                (4, false) => outer::<S, E, 4, 1>(s, tile),
-                (5, false) => outer::<S, E, 5, 1>(s, tile),
-                (_, false) => outer::<S, E, 6, 1>(s, tile),
+            match (height, width) {
+                (1, 8) => outer::<S, E, 1, 8>(s, tile),
+                (_, 8) => outer::<S, E, 2, 8>(s, tile),
+                (1, 4) => outer::<S, E, 1, 4>(s, tile),
+                (2, 4) => outer::<S, E, 2, 4>(s, tile),
+                (3, 4) => outer::<S, E, 3, 4>(s, tile),
+                (4, 4) => outer::<S, E, 4, 4>(s, tile),
+                (5, 4) => outer::<S, E, 5, 4>(s, tile),
+                (_, 4) => outer::<S, E, 6, 4>(s, tile),
+                (1, _) => outer::<S, E, 1, 1>(s, tile),
+                (2, _) => outer::<S, E, 2, 1>(s, tile),
+                (3, _) => outer::<S, E, 3, 1>(s, tile),
+                (4, _) => outer::<S, E, 4, 1>(s, tile),
+                (5, _) => outer::<S, E, 5, 1>(s, tile),
+                (_, _) => outer::<S, E, 6, 1>(s, tile),
             }
         }
-        done += if wide { 4 } else { 1 };
+        done += width;
     }
 }

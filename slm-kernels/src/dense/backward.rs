@@ -63,6 +63,7 @@ impl<E: Element> Kernel for Panel<'_, E> {
                             c,
                             c_stride: COLS,
                             fresh: false,
+                            ahead: 0,
                         };
                         match height {
                             1 => outer::<S, f32, 1, 4>(s, tile),

@@ -9,7 +9,9 @@ use crate::scratch::Scratch;
 use crate::simd::{Dots, Element, Kernel, Level, Simd, dots, load_part, strip};
 
 /// Columns whose products are summed before the lanes are: a block of weights stays in the level-2 cache.
-const DEPTH: usize = 512;
+const DEPTH: usize = 1024;
+/// Bytes to fetch ahead of weights that come from memory.
+const AHEAD: usize = 512;
 /// Rows of `W` of a task.
 const ROWS: usize = 64;
 /// Rows of `x` from which packing it is worth several threads.
@@ -113,24 +115,31 @@ impl<E: Element> Block<'_, E> {
     fn streamed<S: Simd, const M: usize>(&self, s: S) {
         let cols = self.w.cols;
         let start = self.w.numbers.as_ptr();
-        for first in self.rows.clone().step_by(4) {
+        // Four rows far apart: each is then a stream that goes on in the next step, as prefetchers like it.
+        let quarter = self.rows.len().div_ceil(4);
+        for step in 0..quarter {
             // After the last row, the last row again; its sums are dropped.
+            let mut rows = [0; 4];
             let mut w = [start; 4];
-            for (r, w) in w.iter_mut().enumerate() {
+            for (r, (row, w)) in rows.iter_mut().zip(&mut w).enumerate() {
+                *row = self.rows.start + r * quarter + step;
                 // SAFETY: the row is in the matrix.
-                *w = unsafe { start.add((first + r).min(self.rows.end - 1) * cols) };
+                *w = unsafe { start.add((*row).min(self.rows.end - 1) * cols) };
             }
             let mut totals = [[0.0; 4]; M];
             for from in (0..cols).step_by(DEPTH) {
                 let depth = (cols - from).min(DEPTH);
-                let ahead = 4 * cols * size_of::<E>();
                 // SAFETY: `from` and `depth` are within the rows of `x` and `W`.
-                let sums = unsafe { streamed_sums::<S, E, M>(s, &self.x[from * M..], w, from, depth, ahead) };
+                let sums = unsafe { streamed_sums::<S, E, M>(s, &self.x[from * M..], w, from, depth) };
                 add(s, &mut totals, sums);
             }
-            let width = (self.rows.end - first).min(4);
             for (i, totals) in totals.iter().enumerate() {
-                write(self.y, i * self.w.rows + first, &totals[..width], true);
+                for (row, total) in rows.into_iter().zip(totals) {
+                    if row < self.rows.end {
+                        // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`.
+                        unsafe { *self.y.at(i * self.w.rows + row, 1) = *total };
+                    }
+                }
             }
         }
     }
@@ -189,13 +198,13 @@ impl<E: Element> Block<'_, E> {
             // SAFETY: a quad has four rows of `block.len()` vectors, interleaved; the strip of `x` as many.
             let sums = unsafe {
                 let w = [w, w.add(S::LANES), w.add(2 * S::LANES), w.add(3 * S::LANES)];
-                dots::<S, f32, M>(s, Dots { x, w, stride: 4 * S::LANES, steps: block.len(), ahead: 0 })
+                dots::<S, f32, M, 4>(s, Dots { x, w, stride: 4 * S::LANES, steps: block.len(), ahead: 0 })
             };
             let column = self.rows.start + quad * 4;
             let width = (self.rows.end - column).min(4);
             for (i, sums) in sums.into_iter().enumerate() {
-                let sums = s.sum4(sums);
-                write(self.y, (first + i) * self.w.rows + column, &sums[..width], block.start == 0);
+                let at = (first + i) * self.w.rows + column;
+                write(self.y, at, s.sum4(sums), width, block.start == 0);
             }
         }
     }
@@ -212,14 +221,13 @@ unsafe fn streamed_sums<S: Simd, E: Element, const M: usize>(
     w: [*const E; 4],
     from: usize,
     depth: usize,
-    ahead: usize,
 ) -> [[S::V; 4]; M] {
     let whole = depth / S::LANES;
     // SAFETY: the contract of this function.
     unsafe {
         let w = [w[0].add(from), w[1].add(from), w[2].add(from), w[3].add(from)];
-        let tile = Dots { x: x.as_ptr(), w, stride: S::LANES, steps: whole, ahead };
-        let mut sums = dots::<S, E, M>(s, tile);
+        let tile = Dots { x: x.as_ptr(), w, stride: S::LANES, steps: whole, ahead: AHEAD };
+        let mut sums = dots::<S, E, M, 4>(s, tile);
         let rest = depth - whole * S::LANES;
         if rest > 0 {
             let x = &x[whole * S::LANES * M..][..S::LANES * M];
@@ -243,14 +251,20 @@ fn add<S: Simd, const M: usize>(s: S, totals: &mut [[f32; 4]; M], sums: [[S::V; 
     }
 }
 
-/// Up to four elements of `y` from `at`, overwritten (`fresh`) or added to.
+/// The first `width` of four `values` to `y` from `at`, overwritten (`fresh`) or added to.
 #[inline(always)]
-fn write(y: Output<'_>, at: usize, values: &[f32], fresh: bool) {
+fn write(y: Output<'_>, at: usize, values: [f32; 4], width: usize, fresh: bool) {
     // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`; only what was written is added to.
     unsafe {
-        let y = y.at(at, values.len());
-        for (i, value) in values.iter().enumerate() {
-            *y.add(i) = if fresh { *value } else { *y.add(i) + value };
+        let y = y.at(at, width);
+        if width == 4 {
+            let y = y.cast::<[f32; 4]>();
+            let [a, b, c, d] = if fresh { [0.0; 4] } else { y.read_unaligned() };
+            y.write_unaligned([a + values[0], b + values[1], c + values[2], d + values[3]]);
+            return;
+        }
+        for (i, value) in values.iter().enumerate().take(width) {
+            *y.add(i) = if fresh { 0.0 } else { *y.add(i) } + value;
         }
     }
 }

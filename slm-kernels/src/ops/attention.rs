@@ -31,9 +31,9 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
     assert!(new <= all, "attention: {new} queries for {all} keys");
     assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "attention: {heads} heads on {kv_heads}");
     #[cfg(feature = "flex")]
-    if let (Some(q), Some(k), Some(v)) = (flex::host(&q), flex::host(&k), flex::host(&v)) {
-        let (shape, dtype) = (q.layout().shape().clone(), q.dtype());
-        let [q, k, v] = [q, k, v].map(flex::floats);
+    if flex::runs(&q) && flex::runs(&k) && flex::runs(&v) {
+        let (shape, dtype) = (q.shape(), q.dtype());
+        let [q, k, v] = [q, k, v].map(|x| flex::floats(flex::take(x)));
         let [q, k, v] = [&q, &k, &v].map(flex::slice);
         let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
         // SAFETY: every sequence writes all of its part of the output.
@@ -73,7 +73,6 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
 ///
 /// On other shapes, and on devices that are not a host ([`is_host`](super::is_host)).
 #[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
-#[expect(clippy::needless_pass_by_value, reason = "as in burn's operations and `attention`")]
 pub fn attention_cached(
     q: Tensor<4>,
     k: Tensor<4>,
@@ -90,9 +89,9 @@ pub fn attention_cached(
     );
     assert_eq!(buffer.check(heads, kv_heads, dim), Ok(()), "attention: the buffer is of another shape");
     #[cfg(feature = "flex")]
-    if let (Some(q), Some(k), Some(v)) = (flex::host(&q), flex::host(&k), flex::host(&v)) {
-        let (shape, dtype) = (q.layout().shape().clone(), q.dtype());
-        let [q, k, v] = [q, k, v].map(flex::floats);
+    if flex::runs(&q) && flex::runs(&k) && flex::runs(&v) {
+        let (shape, dtype) = (q.shape(), q.dtype());
+        let [q, k, v] = [q, k, v].map(|x| flex::floats(flex::take(x)));
         let appended = buffer.append(flex::slice(&k), flex::slice(&v));
         assert_eq!(appended, Ok(()), "attention: checked shapes");
         let q = flex::slice(&q);
@@ -104,6 +103,8 @@ pub fn attention_cached(
         };
         return flex::wrap(out);
     }
+    #[cfg(not(feature = "flex"))]
+    let _ = options;
     panic!("attention_cached: tensors must be of a flex device without autodiff, got {:?}", q.device());
 }
 

@@ -1,14 +1,16 @@
 //! [`dense_linear`].
 
-use burn::tensor::{DType, Tensor};
+#[cfg(feature = "flex")]
+use burn::tensor::DType;
+use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use super::flex::{self, Constant};
 use crate::dense::check_features;
 
-/// `x · Wᵀ`, summed in `f32`.
+/// `x · Wᵀ`.
 ///
-/// On a host device ([`is_host`](super::is_host)) the weight is read as it is, and a row of the result has the
+/// On a host device ([`is_host`](super::is_host)) sums are `f32`, the weight is read as it is, and a row of the result has the
 /// same bits whatever the other rows of `x` are. Under autodiff a weight in `f16` or `bf16`, or one without
 /// autodiff, is a constant: the result is differentiable in `x`, on `flex` with `dx = dy · W` read from the
 /// weight as it is. An `f32` weight with autodiff goes through burn's product, so that it gets a gradient where
@@ -40,7 +42,6 @@ fn composed<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
     let m = shape.iter().rev().skip(1).product::<usize>();
     let [rows, cols] = w.dims();
     let dtype = x.dtype();
-    // Sums are taken in f32, except where both are of one other type.
     let w = if w.dtype() == dtype { w.clone() } else { w.clone().cast(dtype) };
     let y = x.reshape([m, cols]).matmul(w.transpose());
     if let Some(last) = shape.last_mut() {

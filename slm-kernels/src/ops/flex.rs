@@ -24,10 +24,31 @@ pub(super) fn is_flex(device: &Device) -> bool {
     matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// The tensor of the backend, if `x` is on a `flex` device without autodiff and of at most 32 bits.
+/// Whether `x` is on a host device and of at most 32 bits.
+pub(super) fn runs<const D: usize>(x: &Tensor<D>) -> bool {
+    matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16) && super::is_host(&x.device())
+}
+
+/// The tensor of the backend, of an `x` for which [`runs`] holds.
+pub(super) fn take<const D: usize>(x: Tensor<D>) -> FlexTensor {
+    x.try_into_primitive::<Flex>().expect("a tensor of a flex device without autodiff")
+}
+
+/// Another handle of `x` as [`take`] gives it, if [`runs`] holds.
 pub(super) fn host<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
-    let narrow = matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16);
-    if narrow { x.clone().try_into_primitive::<Flex>().ok() } else { None }
+    runs(x).then(|| take(x.clone()))
+}
+
+/// Runs `kernel` on the numbers of `x`, on a copy where there are other handles; the result has the type of `x`.
+pub(super) fn in_place(x: FlexTensor, kernel: impl FnOnce(Output<'_>)) -> FlexTensor {
+    let dtype = x.dtype();
+    let mut x = floats(x);
+    if !x.is_unique() {
+        x = FlexTensor::from_data(TensorData::new(slice(&x).to_vec(), x.shape()));
+    }
+    let (start, end) = x.layout().contiguous_offsets().expect("made contiguous by `floats`");
+    kernel(Output::new(&mut x.storage_mut::<f32>()[start..end]));
+    if dtype == DType::F32 { x } else { Flex::float_cast(x, dtype.into()) }
 }
 
 /// `x` in `f32` and row-major, itself if it is already.

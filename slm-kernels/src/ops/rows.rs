@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor, activation};
 #[cfg(feature = "flex")]
 use super::flex;
 #[cfg(feature = "flex")]
-use crate::{rows, rows::Heads, simd::Level};
+use crate::{output::Output, rows, rows::Heads, simd::Level};
 
 use crate::rows::Gate;
 
@@ -63,23 +63,18 @@ fn widened<const D: usize>(x: Tensor<D>) -> (Tensor<D>, DType) {
 /// # Panics
 ///
 /// On other shapes.
-#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
 pub fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
     let [_, tokens, _, dim] = x.dims();
     let half = cos.dims()[1];
     assert_eq!([cos.dims(), sin.dims()], [[tokens, half]; 2], "rotate: angles for each token");
     assert!(2 * half <= dim, "rotate: {half} angles for a head of {dim}");
     #[cfg(feature = "flex")]
-    if let (Some(x), Some(cos), Some(sin)) = (flex::host(&x), flex::host(cos), flex::host(sin)) {
-        let (shape, dtype) = (x.layout().shape().clone(), x.dtype());
-        let heads = Heads { heads: shape[2], dim, rotary: 2 * half };
-        let [x, cos, sin] = [x, cos, sin].map(flex::floats);
-        let [x, cos, sin] = [&x, &cos, &sin].map(flex::slice);
-        // SAFETY: the kernel writes all of its output.
-        let y = unsafe {
-            flex::tensor(shape, dtype, |y| rows::rotate_into(Level::best(), x, [cos, sin], heads, y))
-        };
-        return flex::wrap(y);
+    if flex::runs(&x) && flex::runs(cos) && flex::runs(sin) {
+        let heads = Heads { heads: x.dims()[2], dim, rotary: 2 * half };
+        let [cos, sin] = [cos, sin].map(|angles| flex::floats(flex::take(angles.clone())));
+        let angles = [&cos, &sin].map(flex::slice);
+        let turn = |x: Output<'_>| rows::rotate_at(Level::best(), x, angles, heads);
+        return flex::wrap(flex::in_place(flex::take(x), turn));
     }
     composed_rotation(x, cos, sin)
 }
@@ -116,17 +111,13 @@ fn composed_rotation(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4
 /// # Panics
 ///
 /// If the shapes differ.
-#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
 pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tensor<D> {
     assert_eq!(gate.dims(), up.dims(), "gated: shapes of both halves");
     #[cfg(feature = "flex")]
-    if let (Some(gate), Some(up)) = (flex::host(&gate), flex::host(&up)) {
-        let (shape, dtype) = (gate.layout().shape().clone(), gate.dtype());
-        let (gate, up) = (flex::floats(gate), flex::floats(up));
-        let (gate, up) = (flex::slice(&gate), flex::slice(&up));
-        // SAFETY: the kernel writes all of its output.
-        let y = unsafe { flex::tensor(shape, dtype, |y| rows::gated_into(Level::best(), gate, up, kind, y)) };
-        return flex::wrap(y);
+    if flex::runs(&gate) && flex::runs(&up) {
+        let up = flex::floats(flex::take(up));
+        let run = |gate: Output<'_>| rows::gated_at(Level::best(), gate, flex::slice(&up), kind);
+        return flex::wrap(flex::in_place(flex::take(gate), run));
     }
     composed_gate(gate, up, kind)
 }

@@ -50,17 +50,17 @@ pub struct Heads {
     pub rotary: usize,
 }
 
-/// Turns the pairs `(i, i + rotary / 2)` of each head by the angles of its token (rotary position embedding,
-/// <https://arxiv.org/abs/2104.09864>, in the half-split order of Llama); the rest of a head is copied.
+/// Turns, in place, the pairs `(i, i + rotary / 2)` of each head by the angles of its token (rotary position
+/// embedding, <https://arxiv.org/abs/2104.09864>, in the half-split order of Llama); the rest of a head stays.
 ///
 /// # Shapes
 ///
-/// `x`, `y`: `[batch, tokens, heads, dim]`, `cos`, `sin`: `[tokens, rotary / 2]`; `y` is overwritten.
+/// `x`: `[batch, tokens, heads, dim]`, `cos`, `sin`: `[tokens, rotary / 2]`.
 ///
 /// # Errors
 ///
 /// A buffer of another length, or a `rotary` that is odd or above `dim`.
-pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: Heads, y: &mut [f32]) -> Result<()> {
+pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32], heads: Heads) -> Result<()> {
     let half = heads.rotary / 2;
     if !heads.rotary.is_multiple_of(2) || heads.rotary > heads.dim {
         return Err(Error::Length { what: "rotary part of a head", expected: heads.dim, got: heads.rotary });
@@ -69,20 +69,18 @@ pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: Heads, y: &mut [f32]) 
     check_rows("cos", half, cos.len())?;
     let tokens = cos.len().checked_div(half).unwrap_or(1);
     check_rows("x", tokens * heads.heads * heads.dim, x.len())?;
-    check_length("y", x.len(), y.len())?;
-    rotate_into(Level::best(), x, [cos, sin], heads, Output::new(y));
+    rotate_at(Level::best(), Output::new(x), [cos, sin], heads);
     Ok(())
 }
 
-/// `y = act(gate) * up`.
+/// `gate = act(gate) * up`, in place.
 ///
 /// # Errors
 ///
-/// A buffer of another length than `gate`.
-pub fn gated(gate: &[f32], up: &[f32], kind: Gate, y: &mut [f32]) -> Result<()> {
+/// `up` is of another length than `gate`.
+pub fn gated(gate: &mut [f32], up: &[f32], kind: Gate) -> Result<()> {
     check_length("up", gate.len(), up.len())?;
-    check_length("y", gate.len(), y.len())?;
-    gated_into(Level::best(), gate, up, kind, Output::new(y));
+    gated_at(Level::best(), Output::new(gate), up, kind);
     Ok(())
 }
 
@@ -139,24 +137,25 @@ impl Kernel for Norm<'_> {
     }
 }
 
-/// [`rotate`] of checked lengths: writes all of `y`. Without a rotary part there are no angles, and any
-/// number of tokens.
-pub(crate) fn rotate_into(level: Level, x: &[f32], angles: [&[f32]; 2], heads: Heads, y: Output<'_>) {
+/// [`rotate`] of checked lengths. Without a rotary part there are no angles, and any number of tokens.
+pub(crate) fn rotate_at(level: Level, x: Output<'_>, angles: [&[f32]; 2], heads: Heads) {
     let width = heads.heads * heads.dim;
-    let tasks = x.len().checked_div(width).unwrap_or(0);
-    let per_task = PER_TASK.checked_div(width).unwrap_or(0).max(1);
-    for_each_task(tasks.div_ceil(per_task), x.len(), |task| {
-        let tokens = task * per_task..((task + 1) * per_task).min(tasks);
-        level.run(Turn { x, angles, heads, tokens, y });
+    if heads.rotary == 0 || width == 0 {
+        return;
+    }
+    let tokens = x.len() / width;
+    let per_task = (PER_TASK / width).max(1);
+    for_each_task(tokens.div_ceil(per_task), x.len(), |task| {
+        let tokens = task * per_task..((task + 1) * per_task).min(tokens);
+        level.run(Turn { x, angles, heads, tokens });
     });
 }
 
 struct Turn<'a> {
-    x: &'a [f32],
+    x: Output<'a>,
     angles: [&'a [f32]; 2],
     heads: Heads,
     tokens: std::ops::Range<usize>,
-    y: Output<'a>,
 }
 
 impl Kernel for Turn<'_> {
@@ -169,44 +168,39 @@ impl Kernel for Turn<'_> {
         let half = rotary / 2;
         let [cos, sin] = self.angles;
         for token in self.tokens {
-            let angles = if half == 0 { 0 } else { token * half % cos.len() };
+            let angles = token * half % cos.len();
             let (cos, sin) = (&cos[angles..][..half], &sin[angles..][..half]);
             for head in 0..heads {
-                let at = (token * heads + head) * dim;
-                let x = &self.x[at..at + dim];
                 // SAFETY: tasks have disjoint tokens; vectors are cut to each half of the rotary part.
                 unsafe {
-                    let y = self.y.at(at, dim);
+                    let x = self.x.at((token * heads + head) * dim, dim);
                     for k in (0..half).step_by(S::LANES) {
-                        let len = half - k;
-                        let (a, b) = (x.as_ptr().add(k), x.as_ptr().add(half + k));
-                        let (a, b) = (load_part(s, a, len), load_part(s, b, len));
+                        let (first, second, len) = (x.add(k), x.add(half + k), half - k);
+                        let (a, b) = (load_part(s, first, len), load_part(s, second, len));
                         let cos = load_part(s, cos.as_ptr().add(k), len);
                         let sin = load_part(s, sin.as_ptr().add(k), len);
-                        store_part(s, y.add(k), len, s.sub(s.mul(a, cos), s.mul(b, sin)));
-                        store_part(s, y.add(half + k), len, s.fma(b, cos, s.mul(a, sin)));
+                        store_part(s, first, len, s.sub(s.mul(a, cos), s.mul(b, sin)));
+                        store_part(s, second, len, s.fma(b, cos, s.mul(a, sin)));
                     }
-                    std::ptr::copy_nonoverlapping(x.as_ptr().add(rotary), y.add(rotary), dim - rotary);
                 }
             }
         }
     }
 }
 
-/// [`gated`] of checked lengths: writes all of `y`.
-pub(crate) fn gated_into(level: Level, gate: &[f32], up: &[f32], kind: Gate, y: Output<'_>) {
-    for_each_task(gate.len().div_ceil(PER_TASK), gate.len(), |task| {
-        let range = task * PER_TASK..((task + 1) * PER_TASK).min(gate.len());
-        level.run(Gated { gate: &gate[range.clone()], up: &up[range], kind, y, at: task * PER_TASK });
+/// [`gated`] of checked lengths.
+pub(crate) fn gated_at(level: Level, gate: Output<'_>, up: &[f32], kind: Gate) {
+    for_each_task(up.len().div_ceil(PER_TASK), up.len(), |task| {
+        let range = task * PER_TASK..((task + 1) * PER_TASK).min(up.len());
+        level.run(Gated { gate, at: range.start, up: &up[range], kind });
     });
 }
 
 struct Gated<'a> {
-    gate: &'a [f32],
+    gate: Output<'a>,
+    at: usize,
     up: &'a [f32],
     kind: Gate,
-    y: Output<'a>,
-    at: usize,
 }
 
 impl Kernel for Gated<'_> {
@@ -215,12 +209,12 @@ impl Kernel for Gated<'_> {
     #[inline(always)]
     #[expect(unsafe_code, reason = "vectors of checked rows")]
     fn run<S: Simd>(self, s: S) {
-        let len = self.gate.len();
-        assert_eq!(len, self.up.len());
+        let len = self.up.len();
         for k in (0..len).step_by(S::LANES) {
             // SAFETY: tasks have disjoint ranges; vectors are cut to the range.
             unsafe {
-                let gate = load_part(s, self.gate.as_ptr().add(k), len - k);
+                let at = self.gate.at(self.at + k, (len - k).min(S::LANES));
+                let gate = load_part(s, at, len - k);
                 let up = load_part(s, self.up.as_ptr().add(k), len - k);
                 let argument = match self.kind {
                     Gate::Silu => gate,
@@ -230,8 +224,7 @@ impl Kernel for Gated<'_> {
                         s.mul(s.mul(gate, s.splat(1.595_769)), cubic)
                     }
                 };
-                let y = self.y.at(self.at + k, (len - k).min(S::LANES));
-                store_part(s, y, len - k, s.mul(s.mul(gate, sigmoid(s, argument)), up));
+                store_part(s, at, len - k, s.mul(s.mul(gate, sigmoid(s, argument)), up));
             }
         }
     }

@@ -27,17 +27,14 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) -> Resul
 /// # Panics
 ///
 /// On lengths that [`rotate`](super::rotate) refuses.
-pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: Heads, y: &mut [f32]) {
+pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32], heads: Heads) {
     let half = heads.rotary / 2;
     let tokens = cos.len().checked_div(half).unwrap_or(1);
-    for (at, x) in x.chunks_exact(heads.dim).enumerate() {
+    for (at, x) in x.chunks_exact_mut(heads.dim).enumerate() {
         let token = at / heads.heads % tokens;
-        let y = &mut y[at * heads.dim..][..heads.dim];
-        y.copy_from_slice(x);
         for i in 0..half {
             let (cos, sin) = (cos[token * half + i], sin[token * half + i]);
-            y[i] = x[i] * cos - x[i + half] * sin;
-            y[i + half] = x[i + half] * cos + x[i] * sin;
+            (x[i], x[i + half]) = (x[i] * cos - x[i + half] * sin, x[i + half] * cos + x[i] * sin);
         }
     }
 }
@@ -47,10 +44,10 @@ pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: Heads, y: &mut [f32]) 
 /// # Errors
 ///
 /// As there.
-pub fn gated(gate: &[f32], up: &[f32], kind: Gate, y: &mut [f32]) -> Result<()> {
+pub fn gated(gate: &mut [f32], up: &[f32], kind: Gate) -> Result<()> {
     check_length("up", gate.len(), up.len())?;
-    check_length("y", gate.len(), y.len())?;
-    for ((y, g), up) in y.iter_mut().zip(gate).zip(up) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        let g = *gate;
         let act = match kind {
             Gate::Silu => g / (1.0 + (-g).exp()),
             Gate::GeluTanh => {
@@ -58,7 +55,7 @@ pub fn gated(gate: &[f32], up: &[f32], kind: Gate, y: &mut [f32]) -> Result<()> 
                 g / 2.0 * (1.0 + u.tanh())
             }
         };
-        *y = act * up;
+        *gate = act * up;
     }
     Ok(())
 }

@@ -43,11 +43,11 @@ proptest! {
         let x = wave(batch * tokens * heads * shape.dim, 0.37, 1.0);
         let (cos, sin) = (wave(tokens * half, 0.5, 1.0), wave(tokens * half, 0.3, 1.0));
         // Without angles the number of tokens is unknown, and does not matter.
-        let mut want = vec![0.0; x.len()];
-        scalar::rotate(&x, &cos, &sin, shape, &mut want);
+        let mut want = x.clone();
+        scalar::rotate(&mut want, &cos, &sin, shape);
         for level in Level::available() {
-            let mut y = vec![f32::NAN; x.len()];
-            rotate_into(level, &x, [&cos, &sin], shape, Output::new(&mut y));
+            let mut y = x.clone();
+            rotate_at(level, Output::new(&mut y), [&cos, &sin], shape);
             assert_close(&y, &want, "rotation");
         }
     }
@@ -56,11 +56,11 @@ proptest! {
     fn gates(len in 0_usize..40_000, height in 0.1_f32..30.0) {
         let (gate, up) = (wave(len, 0.37, height), wave(len, 0.11, 1.0));
         for kind in [Gate::Silu, Gate::GeluTanh] {
-            let mut want = vec![0.0; len];
-            scalar::gated(&gate, &up, kind, &mut want).unwrap();
+            let mut want = gate.clone();
+            scalar::gated(&mut want, &up, kind).unwrap();
             for level in Level::available() {
-                let mut y = vec![f32::NAN; len];
-                gated_into(level, &gate, &up, kind, Output::new(&mut y));
+                let mut y = gate.clone();
+                gated_at(level, Output::new(&mut y), &up, kind);
                 assert_close(&y, &want, "gate");
             }
         }
@@ -73,9 +73,9 @@ fn wrong_lengths_are_errors() {
     rms_norm(&[1.0; 6], &[1.0; 3], 1e-6, &mut y).unwrap();
     assert!(rms_norm(&[1.0; 6], &[1.0; 4], 1e-6, &mut y).is_err());
     assert!(rms_norm(&[1.0; 6], &[], 1e-6, &mut y).is_err());
-    assert!(gated(&[1.0; 6], &[1.0; 5], Gate::Silu, &mut y).is_err());
+    assert!(gated(&mut y, &[1.0; 5], Gate::Silu).is_err());
     let heads = Heads { heads: 1, dim: 3, rotary: 2 };
-    rotate(&[1.0; 6], &[1.0; 2], &[0.0; 2], heads, &mut y).unwrap();
-    assert!(rotate(&[1.0; 6], &[1.0; 4], &[0.0; 4], heads, &mut y).is_err());
-    assert!(rotate(&[1.0; 6], &[1.0; 2], &[0.0; 2], Heads { rotary: 4, ..heads }, &mut y).is_err());
+    rotate(&mut y, &[1.0; 2], &[0.0; 2], heads).unwrap();
+    assert!(rotate(&mut y, &[1.0; 4], &[0.0; 4], heads).is_err());
+    assert!(rotate(&mut y, &[1.0; 2], &[0.0; 2], Heads { rotary: 4, ..heads }).is_err());
 }

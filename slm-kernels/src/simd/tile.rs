@@ -3,13 +3,13 @@
 
 use super::{Element, Simd};
 
-/// `M` packed rows times four rows of weights, along `steps` vectors.
+/// `M` packed rows times `N` rows of weights, along `steps` vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct Dots<E> {
+pub(crate) struct Dots<E, const N: usize> {
     /// `[steps, M, LANES]`.
     pub(crate) x: *const f32,
-    /// Where the four rows start.
-    pub(crate) w: [*const E; 4],
+    /// Where the rows start.
+    pub(crate) w: [*const E; N],
     /// Elements from a vector of a row to the next.
     pub(crate) stride: usize,
     /// Vectors.
@@ -18,17 +18,20 @@ pub(crate) struct Dots<E> {
     pub(crate) ahead: usize,
 }
 
-/// Lane sums of the scalar products of `M` rows of `x` with four of `w`, each in order of the columns.
+/// Lane sums of the scalar products of `M` rows of `x` with `N` of `w`, each in order of the columns.
 ///
 /// # Safety
 /// `x` must be readable for `steps * M` vectors, each `w` from its start for `steps` vectors `stride` apart.
 #[inline(always)]
-pub(crate) unsafe fn dots<S: Simd, E: Element, const M: usize>(s: S, tile: Dots<E>) -> [[S::V; 4]; M] {
-    let mut sums = [[s.splat(0.0); 4]; M];
+pub(crate) unsafe fn dots<S: Simd, E: Element, const M: usize, const N: usize>(
+    s: S,
+    tile: Dots<E, N>,
+) -> [[S::V; N]; M] {
+    let mut sums = [[s.splat(0.0); N]; M];
     let mut x = tile.x;
     for step in 0..tile.steps {
         let at = step * tile.stride;
-        let mut w = [s.splat(0.0); 4];
+        let mut w = [s.splat(0.0); N];
         for (w, from) in w.iter_mut().zip(tile.w) {
             // SAFETY: the contract of this function.
             unsafe {
@@ -70,6 +73,8 @@ pub(crate) struct Outer<E> {
     pub(crate) c_stride: usize,
     /// Whether `C` is overwritten rather than added to.
     pub(crate) fresh: bool,
+    /// Bytes ahead of `B` to fetch, 0 for none.
+    pub(crate) ahead: usize,
 }
 
 /// Runs a tile; each sum is taken in the order of `depth`.
@@ -91,7 +96,13 @@ pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(
         let mut b = [s.splat(0.0); N];
         for (j, b) in b.iter_mut().enumerate() {
             // SAFETY: the contract of this function.
-            *b = unsafe { E::load(s, tile.b.add(k * tile.b_stride + j * S::LANES)) };
+            unsafe {
+                let from = tile.b.add(k * tile.b_stride + j * S::LANES);
+                if tile.ahead > 0 {
+                    s.prefetch(from.cast::<u8>().wrapping_add(tile.ahead));
+                }
+                *b = E::load(s, from);
+            }
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the contract of this function.
