@@ -75,103 +75,108 @@ fn both_calls() -> [(String, serde_json::Value); 2] {
     [weather, ("search".to_owned(), json!({"q": ["a", "b"]}))]
 }
 
-/// Seventeen answers, with the text around the calls and the calls.
-#[test]
-fn calls_are_found_in_every_format() {
+/// Format, answer, the text around the calls, and how many of [`both_calls`] there are.
+type Case = (ToolCallFormat, &'static str, &'static str, usize);
+
+fn answers_in_json() -> Vec<Case> {
     use ToolCallFormat as F;
-    let both = both_calls();
-    let one = [both[0].clone()];
-    let cases: Vec<(F, &str, &str, &[_])> = vec![
+    vec![
         (
             F::Hermes,
             "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}\n</tool_call>",
             "Let me see.",
-            &one,
+            1,
         ),
         (
             F::Hermes,
             "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}</tool_call>\n<tool_call>{\"name\": \"search\", \"arguments\": \"{\\\"q\\\": [\\\"a\\\", \\\"b\\\"]}\"}",
             "",
-            &both,
+            2,
         ),
         (
             F::QwenXml,
             "<tool_call>\n<function=weather>\n<parameter=city>\nKöln\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>",
             "",
-            &one,
+            1,
         ),
-        (
-            F::Llama3Json,
-            "{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}",
-            "",
-            &one,
-        ),
+        (F::Llama3Json, "{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}", "", 1),
         (
             F::Llama3Json,
             "<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}; {\"name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}",
             "",
-            &both,
+            2,
         ),
-        (F::Llama3Json, "<|python_tag|>weather.call(city=\"Köln\", days=2)", "", &one),
+        (F::Llama3Json, "<|python_tag|>weather.call(city=\"Köln\", days=2)", "", 1),
         (
             F::Mistral,
             "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}, \"id\": \"abc\"}, {\"name\": \"search\", \"arguments\": {\"q\": [\"a\", \"b\"]}}]",
             "",
-            &both,
+            2,
         ),
         (
             F::Mistral,
             "Well. [TOOL_CALLS]weather[ARGS]{\"city\": \"Köln\", \"days\": 2}[TOOL_CALLS]search{\"q\": [\"a\", \"b\"]}",
             "Well.",
-            &both,
+            2,
         ),
-        (F::Mistral, "[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]", "", &one),
+        (F::Mistral, "[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]", "", 1),
+    ]
+}
+
+fn answers_in_tags() -> Vec<Case> {
+    use ToolCallFormat as F;
+    vec![
         (
             F::FunctionTags,
             "Now: <function=weather>{\"city\": \"Köln\", \"days\": 2}</function>\n<function=search>{\"q\": [\"a\", \"b\"]}</function>",
             "Now:",
-            &both,
+            2,
         ),
         (
             F::Recipients,
             ">>>all\nLet me see.\n>>>weather\n{\"city\": \"Köln\", \"days\": 2}\n>>>search\n{\"q\": [\"a\", \"b\"]}",
             "Let me see.",
-            &both,
+            2,
         ),
-        (F::Recipients, "weather\n{\"city\": \"Köln\", \"days\": 2}", "", &one),
+        (F::Recipients, "weather\n{\"city\": \"Köln\", \"days\": 2}", "", 1),
         (
             F::DeepSeek,
             "Hm.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Köln\", \"days\": 2}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>search<｜tool▁sep｜>{\"q\": [\"a\", \"b\"]}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
             "Hm.",
-            &both,
+            2,
         ),
         (
             F::Functools,
             " functools[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]",
             "",
-            &one,
+            1,
         ),
         (
             F::Phi4,
             "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\", \"days\": 2}}]<|/tool_call|>",
             "",
-            &one,
+            1,
         ),
         (
             F::CommandR,
             "Action: ```json\n[\n  {\"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}},\n  {\"tool_name\": \"search\", \"parameters\": {\"q\": [\"a\", \"b\"]}}\n]```",
             "",
-            &both,
+            2,
         ),
         (
             F::CommandR7b,
             "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Köln\", \"days\": 2}}]<|END_ACTION|>",
             "",
-            &one,
+            1,
         ),
-    ];
-    for (format, text, content, want) in cases {
-        assert_eq!(calls(text, format), (content.to_owned(), want.to_vec()), "{format:?}: {text}");
+    ]
+}
+
+#[test]
+fn calls_are_found_in_every_format() {
+    for (format, text, content, count) in answers_in_json().into_iter().chain(answers_in_tags()) {
+        let want = both_calls()[..count].to_vec();
+        assert_eq!(calls(text, format), (content.to_owned(), want), "{format:?}: {text}");
         let first = text.find(['{', '[', '<', '>']).unwrap_or(text.len());
         assert!(format.hold_from(text) <= first, "{format:?}: {text}");
     }

@@ -177,3 +177,34 @@ impl TextStream<'_> {
         Ok(start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The cost of a token is that of the window, which stays short whatever comes.
+
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_window_stays_short() -> Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/text/tokenizers");
+        for name in ["sentencepiece-bpe", "gpt2", "wordpiece"] {
+            let tokenizer = Tokenizer::load_directory(&folder.join(name))?;
+            let words = tokenizer.encode("the pump is closed and the valve is open ", false)?;
+            // Bytes that never make a character are the worst case: each may be the beginning of one.
+            let stray = tokenizer.token_id("<0xE4>").or(tokenizer.token_id("ä")).map(|id| vec![id]);
+            for pattern in [Some(words), stray].into_iter().flatten() {
+                let mut stream = tokenizer.stream(&[])?;
+                let mut text = String::new();
+                for id in pattern.iter().cycle().take(3000) {
+                    text.push_str(&stream.push(*id)?);
+                    assert!(stream.ids.len() <= WINDOW && stream.pending.len() < 4, "{name}");
+                }
+                text.push_str(&stream.finish()?);
+                assert!(text.chars().count() >= 3000, "{name}: nothing is lost");
+            }
+        }
+        Ok(())
+    }
+}
