@@ -109,7 +109,8 @@ fn lookup(arguments: &Arguments) -> Outcome<Value> {
 
 /// A trained model that writes on from a text in which it has just read the same, with and without guesses.
 fn copy(arguments: &Arguments) -> Outcome<Value> {
-    let model = LocalModel::load(&arguments.directory, &Device::flex())?;
+    let mut model = local(arguments)?;
+    model.template = None;
     let text = "The pod was killed because its memory ran out. Raise the limit or find the leak. ";
     let request = ChatRequest::question(text.repeat(arguments.get("repeat", 4)?));
     let ids = model.prompt_ids(&request)?;
@@ -175,7 +176,7 @@ fn prefix(arguments: &Arguments) -> Outcome<Value> {
 
 /// What masks cost: the time of a token of a free answer and of one under a JSON schema, in turns.
 fn mask(arguments: &Arguments) -> Outcome<Value> {
-    let model = local(arguments)?;
+    let model = LocalModel::load(&arguments.directory, &Device::flex())?;
     let ids = prompt(16, WORDS);
     let free = config(arguments, 64)?;
     let schema = json!({

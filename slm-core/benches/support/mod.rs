@@ -6,21 +6,21 @@ use std::str::FromStr;
 use std::time::Instant;
 
 /// Of a benchmark.
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// `TASK DIRECTORY [name=value ..]`.
 #[derive(Debug)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What to measure.
-    pub task: String,
+    pub(crate) task: String,
     /// A model's directory.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     named: Vec<(String, String)>,
 }
 
 impl Arguments {
     /// Of this process; `None` where there are none but those that cargo adds.
-    pub fn read() -> Outcome<Option<Self>> {
+    pub(crate) fn read() -> Outcome<Option<Self>> {
         let mut all = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
         let Some(task) = all.next() else { return Ok(None) };
         let directory = all.next().ok_or("name a model's directory after the task")?.into();
@@ -30,7 +30,7 @@ impl Arguments {
     }
 
     /// A named value, or the default.
-    pub fn get<T: FromStr<Err: Error + 'static>>(&self, name: &str, default: T) -> Outcome<T> {
+    pub(crate) fn get<T: FromStr<Err: Error + 'static>>(&self, name: &str, default: T) -> Outcome<T> {
         match self.text(name) {
             Some(text) => Ok(text.parse()?),
             None => Ok(default),
@@ -38,24 +38,24 @@ impl Arguments {
     }
 
     /// A named value as it stands.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.named.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 }
 
 /// A prompt of `count` tokens below `limit`, the same in every engine (`prompt` in `tools/bench_engines.py`).
-pub fn prompt(count: usize, limit: usize) -> Vec<u32> {
+pub(crate) fn prompt(count: usize, limit: usize) -> Vec<u32> {
     (0..count).map(|i| ((i * 7919 + 13) % limit) as u32).collect()
 }
 
 /// Seconds since `start`.
-pub fn seconds(start: Instant) -> f64 {
+pub(crate) fn seconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
 /// A figure of this process in bytes, from the kernel: `VmHWM` is the most memory it ever held, files that it mapped
 /// included; `RssAnon` and `RssFile` are what it holds now, of its own and of files.
-pub fn memory(field: &str) -> Outcome<u64> {
+pub(crate) fn memory(field: &str) -> Outcome<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|l| l.starts_with(field)).ok_or("no such field")?;
     let kilobytes: u64 = line.split_whitespace().nth(1).ok_or("no value")?.parse()?;
