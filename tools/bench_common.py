@@ -30,6 +30,14 @@ def run(command):
     return {**json.loads(done.stdout.splitlines()[-1]), "load_average": os.getloadavg()[0]}
 
 
+def quiet(most=0.7):
+    """Refuses to measure beside other work: an engine whose threads wait by spinning loses many times more by it than
+    one whose threads sleep, so ratios from a busy machine say nothing."""
+    load = os.getloadavg()[0]
+    if load > most and not os.environ.get("BENCH_BUSY"):
+        raise SystemExit(f"load average {load:.1f}; wait until the machine is idle, or set BENCH_BUSY=1")
+
+
 def in_turns(contenders, rounds):
     """Rows of all contenders (name to command), one after the other in each round, each round in the other order."""
     rows = []

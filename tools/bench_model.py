@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench_common import ROOT, build, in_turns, machine, markdown, median, publish, ratio
+from bench_common import ROOT, build, in_turns, machine, markdown, median, publish, quiet, ratio
 
 # Largest difference of a logit between engines: their caches and activations are rounded differently. Logits of
 # these weights have a deviation of 0.6.
@@ -125,7 +125,9 @@ def main():
     parser.add_argument("--long", type=int, default=4096)
     parser.add_argument("--transformers", action="store_true")
     a = parser.parse_args()
-    rows = in_turns(dict(contenders(a, build("model"))), a.rounds)
+    bench = build("model")
+    quiet()
+    rows = in_turns(dict(contenders(a, bench)), a.rounds)
     agree(rows, a.floats)
     packages = ["llama_cpp_python"] + (["transformers", "torch"] if a.transformers else [])
     publish("model", {"machine": machine(packages), "rounds": a.rounds, "rows": rows}, tables(rows, a))
