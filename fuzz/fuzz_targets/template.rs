@@ -18,8 +18,11 @@ const ROLES: [Role; 4] = [Role::System, Role::User, Role::Assistant, Role::Tool]
 
 fuzz_target!(|input: Input| {
     let Ok(template) = ChatTemplate::new(&input.source, "<s>", "</s>") else { return };
-    let messages: Vec<Message> =
-        input.turns.into_iter().map(|(role, text)| Message::new(ROLES[usize::from(role) % 4], text)).collect();
+    let messages: Vec<Message> = input
+        .turns
+        .into_iter()
+        .map(|(role, text)| Message::new(ROLES[usize::from(role) % 4], text))
+        .collect();
     let first = template.render(&messages, input.open);
     let second = template.render(&messages, input.open);
     match (first, second) {

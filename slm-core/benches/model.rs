@@ -104,7 +104,9 @@ fn lookup(arguments: &Arguments) -> Outcome<Value> {
     if without.ids != with.ids {
         return Err("guesses changed the answer".into());
     }
-    Ok(json!({"task": "lookup", "tokens": with.ids.len(), "plain_s": slow, "lookup_s": fast, "ratio": slow / fast}))
+    Ok(
+        json!({"task": "lookup", "tokens": with.ids.len(), "plain_s": slow, "lookup_s": fast, "ratio": slow / fast}),
+    )
 }
 
 /// A trained model that writes on from a text in which it has just read the same, with and without guesses.
