@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets beside itself: small inputs that are accepted, from which a fuzzer goes on."""
+
+import json
+import struct
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BASE = dict(
+    vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-6, rope_theta=10000.0, hidden_act="silu",
+)
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "smollm3", "olmo2", "granite"]
+
+
+def put(target, name, content):
+    content = content if isinstance(content, bytes) else content.encode()
+    (HERE / target / name).write_bytes(content)
+
+
+def config():
+    for family in FAMILIES:
+        act = {"hidden_activation": "gelu_pytorch_tanh"} if family.startswith("gemma") else {}
+        put("config", family, json.dumps({"model_type": family, **BASE, **act}))
+    scalings = {
+        "linear": {"rope_type": "linear", "factor": 2.0},
+        "dynamic": {"rope_type": "dynamic", "factor": 2.0},
+        "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+        "llama3": {
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    }
+    for name, scaling in scalings.items():
+        put("config", name, json.dumps({"model_type": "llama", **BASE, "rope_scaling": scaling}))
+    long = {"type": "longrope", "short_factor": [1.0, 1.0], "long_factor": [2.0, 3.0]}
+    put("config", "longrope", json.dumps(
+        {"model_type": "phi3", **BASE, "rope_scaling": long, "original_max_position_embeddings": 64}))
+    put("config", "bert", json.dumps(dict(
+        model_type="bert", vocab_size=64, hidden_size=16, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=32, max_position_embeddings=64, hidden_act="gelu", type_vocab_size=2)))
+
+
+def safetensors():
+    for dtype, size in [("F32", 4), ("F16", 2), ("BF16", 2), ("I8", 1)]:
+        header = {"a": {"dtype": dtype, "shape": [2, 3], "data_offsets": [0, 6 * size]},
+                  "b": {"dtype": dtype, "shape": [1], "data_offsets": [6 * size, 7 * size]}}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        put("safetensors", dtype, struct.pack("<Q", len(text)) + text + bytes(range(7 * size)))
+    put("safetensors", "empty", struct.pack("<Q", 2) + b"{}")
+
+
+def template():
+    turns = "{% for message in messages %}{{ message.role }}: {{ message.content | trim }}\n{% endfor %}"
+    put("template", "loop", turns)
+    put("template", "checks", "{% if messages[0].role != 'user' %}{{ raise_exception('no') }}{% endif %}" + turns)
+    put("template", "macro", "{% macro m(x) %}<{{ x }}>{% endmacro %}{% set ns = namespace(n=0) %}"
+        "{% for message in messages %}{% set ns.n = ns.n + 1 %}{{ m(message.content.split(' ')[0]) }}{% endfor %}{{ ns.n }}")
+    put("template", "open", turns + "{% if add_generation_prompt %}assistant: {% endif %}{{ eos_token }}")
+
+
+def tokenizer():
+    shared = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [
+        {"id": 0, "content": "</s>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}],
+        "normalizer": None, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None}
+    vocab = {"</s>": 0, "e": 1, "x": 2, "i": 3, "t": 4, "ex": 5, "it": 6, "exit": 7}
+    bpe = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+           "end_of_word_suffix": None, "fuse_unk": False, "vocab": vocab, "merges": [["e", "x"], ["i", "t"], ["ex", "it"]]}
+    put("tokenizer", "bpe", json.dumps({**shared, "model": bpe}))
+    put("tokenizer", "bytes", json.dumps({**shared, "model": bpe, "decoder": {"type": "ByteLevel"}, "pre_tokenizer": {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}}))
+    put("tokenizer", "words", json.dumps({**shared, "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "x"}}))
+    put("tokenizer", "pieces", json.dumps({**shared, "model": {
+        "type": "WordPiece", "vocab": vocab, "unk_token": "x", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}}))
+    put("tokenizer", "unigram", json.dumps({**shared, "model": {
+        "type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["e", -1.0], ["exit", -2.0]], "byte_fallback": False}}))
+
+
+def sampler():
+    put("sampler", "greedy", json.dumps({"temperature": 0.0, "repetition_penalty": 1.1, "penalty_window": 4}))
+    put("sampler", "chain", json.dumps({
+        "temperature": 0.7, "top_k": 5, "top_p": 0.9, "min_p": 0.05, "typical_p": 0.9, "top_n_sigma": 1.5,
+        "xtc": {"probability": 0.5, "threshold": 0.1}, "presence_penalty": 0.1, "frequency_penalty": 0.1,
+        "dry": {"multiplier": 0.8}, "logit_bias": {"3": 1.5, "40": -2.0}, "seed": 7,
+        "order": ["top_k", "penalties", "dry", "temperature", "top_n_sigma", "typical", "top_p", "min_p", "xtc"]}))
+    put("sampler", "mirostat", json.dumps({"temperature": 1.0, "mirostat": {"tau": 3.0, "eta": 0.2}}))
+
+
+if __name__ == "__main__":
+    for make in (config, safetensors, template, tokenizer, sampler):
+        (HERE / make.__name__).mkdir(exist_ok=True)
+        make()
