@@ -7,19 +7,19 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 /// Something to time.
-pub struct Contender<'a> {
+pub(crate) struct Contender<'a> {
     /// For the table.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     run: Box<dyn FnMut() + 'a>,
 }
 
 /// A contender.
-pub fn contender<'a>(name: &'static str, run: impl FnMut() + 'a) -> Contender<'a> {
+pub(crate) fn contender<'a>(name: &'static str, run: impl FnMut() + 'a) -> Contender<'a> {
     Contender { name, run: Box::new(run) }
 }
 
 /// Best seconds of each contender. They take turns, so that a change of the machine's speed hits all alike.
-pub fn contest(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
+pub(crate) fn contest(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
     let mut best = vec![f64::INFINITY; contenders.len()];
     for _ in 0..rounds {
         for (contender, best) in contenders.iter_mut().zip(&mut best) {
@@ -33,7 +33,14 @@ pub fn contest(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
 
 /// Prints a line per contender: time, speed in `unit`s of `work`, share of `limit` (units per second), and
 /// speed relative to the last contender.
-pub fn report(what: &str, contenders: &[Contender<'_>], seconds: &[f64], work: f64, limit: f64, unit: &str) {
+pub(crate) fn report(
+    what: &str,
+    contenders: &[Contender<'_>],
+    seconds: &[f64],
+    work: f64,
+    limit: f64,
+    unit: &str,
+) {
     let last = seconds.last().copied().unwrap_or(f64::NAN);
     for (contender, seconds) in contenders.iter().zip(seconds) {
         println!(
@@ -48,7 +55,7 @@ pub fn report(what: &str, contenders: &[Contender<'_>], seconds: &[f64], work: f
 }
 
 /// Bytes per second that all threads together read from memory.
-pub fn memory_limit() -> f64 {
+pub(crate) fn memory_limit() -> f64 {
     let data = vec![1_u64; 32 << 20];
     let pass = || {
         let part = |part: &[u64]| part.iter().fold(0_u64, |sum, v| sum.wrapping_add(*v));
@@ -60,7 +67,7 @@ pub fn memory_limit() -> f64 {
 
 /// Operations per second (a fused multiplication and addition is two) that all threads together reach without
 /// touching memory.
-pub fn arithmetic_limit() -> f64 {
+pub(crate) fn arithmetic_limit() -> f64 {
     const STEPS: usize = 1 << 22;
     let threads = rayon::current_num_threads();
     let pass = || {
@@ -105,6 +112,6 @@ fn rounds(steps: usize) -> f32 {
 }
 
 /// Numbers in -1..1 that differ.
-pub fn wave(len: usize, step: f32) -> Vec<f32> {
+pub(crate) fn wave(len: usize, step: f32) -> Vec<f32> {
     (0..len).map(|i| ((i % 8191) as f32 * step).sin()).collect()
 }
