@@ -55,7 +55,9 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 fn logits_equal_those_of_transformers() {
     assert!(!devices().is_empty(), "no CPU backend is built in");
     for (name, device) in devices() {
-        for family in ["llama", "qwen3", "phi3"] {
+        for family in
+            ["llama", "qwen2", "qwen3", "phi3", "phi4", "gemma2", "gemma3", "smollm3", "olmo2", "granite"]
+        {
             let (ids, want) = reference(family);
             let got = logits(&load(family, &device), &ids, &device);
             let difference = largest_difference(&got, &want.try_to_vec::<f32>().expect("f32"));

@@ -17,7 +17,7 @@ mod rows;
 pub use attention::{attention, attention_cached};
 pub use dense::dense_linear;
 pub use packed::linear;
-pub use rows::{gated, rms_norm, rotate};
+pub use rows::{add_bias, gated, gelu, layer_norm, rms_norm, rotate};
 
 pub use crate::attention::{AttentionOptions, KvBuffer, KvType};
 pub use crate::rows::Gate;

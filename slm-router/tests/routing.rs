@@ -70,7 +70,8 @@ impl LanguageModel for Model {
             }
         }
         let logprobs = self.logprob.filter(|_| request.generation.logprobs);
-        let logprobs = logprobs.map(|logprob| (0..3).map(|id| TokenLogprob { id, logprob, top: Vec::new() }).collect());
+        let logprobs =
+            logprobs.map(|logprob| (0..3).map(|id| TokenLogprob { id, logprob, top: Vec::new() }).collect());
         let usage = Usage { prompt_tokens: 10, completion_tokens: 3 };
         Ok(ChatResponse { logprobs, ..ChatResponse::new(text, self.name, finish_reason, usage) })
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use family::Family;
 pub(crate) use fields::Fields;
-pub(crate) use parse::ids_of;
+pub(crate) use parse::{MAX_LAYERS, ids_of};
 pub use rope::{RopeConfig, RopeScaling};
 
 use crate::{Error, Result};

@@ -38,7 +38,7 @@ const IGNORED: &[&str] = &[
 ];
 
 /// More layers than any small model has; a larger number is a mistake.
-const MAX_LAYERS: usize = 4096;
+pub(crate) const MAX_LAYERS: usize = 4096;
 
 pub(super) fn parse(value: Value) -> Result<ModelConfig> {
     let mut f = Fields::of("(root)", value)?;

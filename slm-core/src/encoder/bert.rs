@@ -1,6 +1,6 @@
 //! The forward pass of BERT.
 
-use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation::gelu};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use slm_kernels::ops::{self, AttentionOptions};
 
 use super::EncoderConfig;
@@ -24,9 +24,7 @@ impl LayerNorm {
     /// # Shapes
     /// `[.., width]` to the same.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let centred = x.clone() - x.mean_dim(D - 1);
-        let deviation = centred.clone().powi_scalar(2).mean_dim(D - 1).add_scalar(self.epsilon).sqrt();
-        centred / deviation * self.weight.clone().unsqueeze() + self.bias.clone().unsqueeze()
+        ops::layer_norm(x, &self.weight, &self.bias, self.epsilon)
     }
 }
 
@@ -60,7 +58,7 @@ impl EncoderLayer {
         let qkv = [&self.query, &self.key, &self.value].map(|l| heads(l.forward(x.clone())));
         let attended = attend(qkv, lengths, config).reshape([1, tokens, hidden]);
         let x = self.attention_norm.forward(x + self.attention_output.forward(attended));
-        let y = self.output.forward(gelu(self.intermediate.forward(x.clone())));
+        let y = self.output.forward(ops::gelu(self.intermediate.forward(x.clone())));
         self.output_norm.forward(x + y)
     }
 }

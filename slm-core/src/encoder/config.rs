@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::Fields;
+use crate::config::{Fields, MAX_LAYERS};
 use crate::text::read_json;
 use crate::{Error, Result};
 
@@ -124,6 +124,10 @@ impl EncoderConfig {
             if value == 0 || value > LIMIT {
                 return Err(Error::config(field, format!("{value} is not between 1 and {LIMIT}")));
             }
+        }
+        if self.num_hidden_layers > MAX_LAYERS {
+            let reason = format!("{} is more than {MAX_LAYERS}", self.num_hidden_layers);
+            return Err(Error::config("num_hidden_layers", reason));
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let reason = format!("does not divide hidden_size {}", self.hidden_size);

@@ -19,6 +19,15 @@ use crate::{Error, Result};
 pub struct TensorFile {
     path: PathBuf,
     bytes: Bytes,
+    /// Where each tensor lies in `bytes`.
+    places: BTreeMap<String, Place>,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    range: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -34,7 +43,7 @@ impl TensorFile {
     /// When the file cannot be read or is not a complete safetensors file.
     pub fn open(path: &Path) -> Result<Self> {
         let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
-        Self::check(Self { path: path.into(), bytes: Bytes::Mapped(map) })
+        Self::of(path.into(), Bytes::Mapped(map))
     }
 
     /// A file that is part of the program, by `include_bytes!`; `name` stands for its path in errors.
@@ -42,12 +51,25 @@ impl TensorFile {
     /// # Errors
     /// When it is not a complete safetensors file.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self> {
-        Self::check(Self { path: name.into(), bytes: Bytes::Embedded(bytes) })
+        Self::of(name.into(), Bytes::Embedded(bytes))
     }
 
-    fn check(self) -> Result<Self> {
-        self.tensors()?;
-        Ok(self)
+    fn of(path: PathBuf, bytes: Bytes) -> Result<Self> {
+        let places = {
+            let all: &[u8] = &bytes;
+            let invalid = |e: safetensors::SafeTensorError| Error::Weights {
+                path: path.clone(),
+                reason: e.to_string(),
+            };
+            let tensors = SafeTensors::deserialize(all).map_err(invalid)?;
+            let place = |view: &TensorView<'_>| {
+                let start = view.data().as_ptr().addr() - all.as_ptr().addr();
+                let range = start..start + view.data().len();
+                Place { dtype: view.dtype(), shape: view.shape().to_vec(), range }
+            };
+            tensors.iter().map(|(name, view)| (name.to_owned(), place(&view))).collect()
+        };
+        Ok(Self { path, bytes, places })
     }
 
     /// Where it is.
@@ -56,11 +78,8 @@ impl TensorFile {
     }
 
     /// Names and shapes.
-    ///
-    /// # Errors
-    /// When the file changed since it was opened.
-    pub fn shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
-        Ok(self.tensors()?.iter().map(|(n, v)| (n.to_owned(), v.shape().to_vec())).collect())
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.places.iter().map(|(name, place)| (name.clone(), place.shape.clone())).collect()
     }
 
     /// The values of a floating-point tensor, widened to `f32`, row-major.
@@ -68,7 +87,9 @@ impl TensorFile {
     /// # Errors
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        self.view(name, |view| widen(view.dtype(), view.data()))
+        let place = self.place(name)?;
+        widen(place.dtype, self.bytes.get(place.range.clone()).unwrap_or_default())
+            .ok_or_else(|| self.not_a_float(name, place.dtype))
     }
 
     /// A floating-point tensor in the type `float`, or as it is stored; then it stays in the file, and its memory is
@@ -87,50 +108,54 @@ impl TensorFile {
         rows: Option<Range<usize>>,
         float: Option<FloatType>,
     ) -> Result<TensorData> {
-        self.view(name, |view| {
-            let stored = FloatType::of(view.dtype())?;
-            let mut shape = view.shape().to_vec();
-            let mut bytes = view.data();
-            if let (Some(rows), Some(all)) = (rows, shape.first_mut()) {
-                let width = bytes.len() / (*all).max(1);
-                bytes = bytes.get(rows.start * width..rows.end * width)?;
-                *all = rows.len();
+        let Place { dtype, mut shape, mut range } = self.place(name)?.clone();
+        let stored = FloatType::of(dtype).ok_or_else(|| self.not_a_float(name, dtype))?;
+        if let (Some(rows), Some(all)) = (rows, shape.first_mut()) {
+            if rows.end > *all {
+                return Err(self.invalid(&format!("{name} has {all} rows, not {}", rows.end)));
             }
-            if float.is_none_or(|float| float == stored)
-                && let Some(data) = self.in_place(bytes, &shape, stored)
-            {
-                return Some(data);
-            }
-            let values = widen(view.dtype(), bytes)?;
-            Some(float.unwrap_or(stored).data(values, shape))
-        })
+            let width = range.len() / (*all).max(1);
+            range = range.start + rows.start * width..range.start + rows.end * width;
+            *all = rows.len();
+        }
+        if float.is_none_or(|float| float == stored)
+            && let Some(data) = self.in_place(&range, &shape, stored)
+        {
+            return Ok(data);
+        }
+        let bytes = self.bytes.get(range).unwrap_or_default();
+        let values = widen(dtype, bytes).ok_or_else(|| self.not_a_float(name, dtype))?;
+        Ok(float.unwrap_or(stored).data(values, shape))
     }
 
-    /// The tensor of `bytes`, a part of the map, without a copy; `None` where the file is part of the program or the
-    /// tensor is not aligned.
-    fn in_place(&self, bytes: &[u8], shape: &[usize], float: FloatType) -> Option<TensorData> {
+    fn place(&self, name: &str) -> Result<&Place> {
+        self.places.get(name).ok_or_else(|| self.invalid(&format!("there is no tensor {name}")))
+    }
+
+    fn not_a_float(&self, name: &str, dtype: Dtype) -> Error {
+        self.invalid(&format!("{name} is {dtype:?}; expected BF16, F16 or F32"))
+    }
+
+    /// The tensor in a part of the map, without a copy; `None` where the file is part of the program or the tensor is
+    /// not aligned.
+    fn in_place(&self, range: &Range<usize>, shape: &[usize], float: FloatType) -> Option<TensorData> {
         let Bytes::Mapped(map) = &self.bytes else { return None };
-        let start = bytes.as_ptr().addr() - map.as_ptr().addr();
-        map.tensor_data(start..start + bytes.len(), shape.to_vec(), float.into()).ok()
-    }
-
-    fn view<T>(&self, name: &str, f: impl FnOnce(&TensorView<'_>) -> Option<T>) -> Result<T> {
-        let tensors = self.tensors()?;
-        let view = tensors.tensor(name).map_err(|e| self.invalid(&e))?;
-        f(&view)
-            .ok_or_else(|| self.invalid(&format!("{name} is {:?}; expected BF16, F16 or F32", view.dtype())))
-    }
-
-    fn tensors(&self) -> Result<SafeTensors<'_>> {
-        let bytes = match &self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Embedded(bytes) => *bytes,
-        };
-        SafeTensors::deserialize(bytes).map_err(|e| self.invalid(&e))
+        map.tensor_data(range.clone(), shape.to_vec(), float.into()).ok()
     }
 
     fn invalid(&self, reason: &impl ToString) -> Error {
         Error::Weights { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Embedded(bytes) => bytes,
+        }
     }
 }
 

@@ -112,7 +112,7 @@ fn check(
 ) -> Result<BTreeMap<String, usize>> {
     let mut found = BTreeMap::new();
     for (index, file) in files.iter().enumerate() {
-        found.extend(file.shapes()?.into_iter().map(|(name, shape)| (name, (index, shape))));
+        found.extend(file.shapes().into_iter().map(|(name, shape)| (name, (index, shape))));
     }
     let mut problems = Vec::new();
     let mut place = BTreeMap::new();

@@ -33,7 +33,7 @@ enum Layer {
     /// Of each sequence of the batch.
     Pages(Vec<KvBuffer>),
     /// `[batch, tokens, kv_heads, head_dim]` each.
-    Tensors(Tensor<4>, Tensor<4>),
+    Tensors(Box<[Tensor<4>; 2]>),
 }
 
 impl KvCache {
@@ -61,7 +61,7 @@ impl KvCache {
     pub fn bytes(&self) -> usize {
         let layer = |layer: &Layer| match layer {
             Layer::Pages(rows) => rows.iter().map(KvBuffer::bytes).sum(),
-            Layer::Tensors(k, v) => 4 * (k.shape().num_elements() + v.shape().num_elements()),
+            Layer::Tensors(both) => both.iter().map(|t| 4 * t.shape().num_elements()).sum(),
         };
         self.layers.iter().map(layer).sum()
     }
@@ -78,9 +78,8 @@ impl KvCache {
         for layer in &mut self.layers {
             match layer {
                 Layer::Pages(rows) => rows.iter_mut().for_each(|row| row.truncate(length)),
-                Layer::Tensors(k, v) => {
-                    *k = k.clone().narrow(1, 0, length);
-                    *v = v.clone().narrow(1, 0, length);
+                Layer::Tensors(both) => {
+                    both.iter_mut().for_each(|t| *t = t.clone().narrow(1, 0, length));
                 }
             }
         }
@@ -101,19 +100,19 @@ impl KvCache {
     ) -> Tensor<4> {
         if self.layers.len() <= layer {
             let [batch, _, heads, width] = k.dims();
-            let first = if ops::is_host(&k.device()) {
-                Layer::Pages(vec![KvBuffer::new(heads, width, self.kind.into()); batch])
-            } else {
-                Layer::Tensors(k.clone().narrow(1, 0, 0), v.clone().narrow(1, 0, 0))
-            };
-            self.layers.push(first);
+            if !ops::is_host(&k.device()) {
+                self.layers.push(Layer::Tensors(Box::new([k.clone(), v.clone()])));
+                return ops::attention(q, k, v, options);
+            }
+            self.layers.push(Layer::Pages(vec![KvBuffer::new(heads, width, self.kind.into()); batch]));
         }
         match &mut self.layers[layer] {
             Layer::Pages(rows) => attend_pages(rows, [q, k, v], options),
-            Layer::Tensors(old_k, old_v) => {
-                *old_k = Tensor::cat(vec![old_k.clone(), k], 1);
-                *old_v = Tensor::cat(vec![old_v.clone(), v], 1);
-                ops::attention(q, old_k.clone(), old_v.clone(), options)
+            Layer::Tensors(both) => {
+                let [old_k, old_v] = both.as_ref().clone();
+                let (k, v) = (Tensor::cat(vec![old_k, k], 1), Tensor::cat(vec![old_v, v], 1));
+                **both = [k.clone(), v.clone()];
+                ops::attention(q, k, v, options)
             }
         }
     }

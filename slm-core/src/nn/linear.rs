@@ -100,7 +100,7 @@ impl Linear {
         let update = self.adapter.as_ref().map(|a| a.forward(x.clone()));
         let mut y = self.weight.forward(x);
         if let Some(bias) = &self.bias {
-            y = y + bias.clone().unsqueeze();
+            y = ops::add_bias(y, bias);
         }
         match update {
             Some(update) => y + update,

@@ -1,4 +1,4 @@
-//! [`rms_norm`], [`rotate`] and [`gated`].
+//! [`rms_norm`], [`rotate`], [`gated`], [`layer_norm`], [`gelu`] and [`add_bias`].
 
 use burn::tensor::{DType, Tensor, activation};
 
@@ -136,6 +136,70 @@ fn composed_gate<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> 
     if y.dtype() == dtype { y } else { y.cast(dtype) }
 }
 
+/// `(x - mean) / √(variance + epsilon) * weight + bias` along the last dimension, computed in `f32`.
+///
+/// # Shapes
+///
+/// `x`: `[.., width]`, `weight` and `bias`: `[width]`, result: as `x`, of its float type.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not `width`.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: &Tensor<1>,
+    bias: &Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let width = x.dims().last().copied().unwrap_or(0);
+    assert_eq!([weight.dims(), bias.dims()], [[width]; 2], "layer_norm: width of weight and bias");
+    #[cfg(feature = "flex")]
+    if let (true, Some(weight), Some(bias)) = (flex::runs(&x), flex::host(weight), flex::host(bias)) {
+        let (weight, bias) = (flex::floats(weight), flex::floats(bias));
+        let (weight, bias) = (flex::slice(&weight), flex::slice(&bias));
+        let normal = rows::Normal { weight, bias, epsilon: epsilon as f32 };
+        let run = |x: Output<'_>| rows::layer_norm_at(Level::best(), x, normal);
+        return flex::wrap(flex::in_place(flex::take(x), run));
+    }
+    let (x, dtype) = widened(x);
+    let wide = x.dtype();
+    let distance = x.clone() - x.mean_dim(D - 1);
+    let deviation = (distance.clone() * distance.clone()).mean_dim(D - 1).add_scalar(epsilon).sqrt();
+    let y =
+        distance / deviation * weight.clone().cast(wide).unsqueeze() + bias.clone().cast(wide).unsqueeze();
+    if wide == dtype { y } else { y.cast(dtype) }
+}
+
+/// `x / 2 * (1 + erf(x / √2))`, computed in `f32`.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if flex::runs(&x) {
+        return flex::wrap(flex::in_place(flex::take(x), |x| rows::gelu_at(Level::best(), x)));
+    }
+    activation::gelu(x)
+}
+
+/// `x + bias` along the last dimension.
+///
+/// # Shapes
+///
+/// `x`: `[.., width]`, `bias`: `[width]`, result: as `x`, of its float type.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not `width`.
+pub fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor<D> {
+    assert_eq!(x.dims().last(), Some(&bias.dims()[0]), "add_bias: width of the input and of the bias");
+    #[cfg(feature = "flex")]
+    if let (true, Some(bias)) = (flex::runs(&x), flex::host(bias)) {
+        let bias = flex::floats(bias);
+        let run = |x: Output<'_>| rows::add_bias_at(Level::best(), x, flex::slice(&bias));
+        return flex::wrap(flex::in_place(flex::take(x), run));
+    }
+    let dtype = x.dtype();
+    x + bias.clone().cast(dtype).unsqueeze()
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{Device, Distribution, Tolerance};
@@ -163,6 +227,14 @@ mod tests {
                 assert_near(rms_norm(x.clone(), &weight, 1e-6), composed_norm(x.clone(), &weight, 1e-6));
                 let (cos, sin) = (angles.clone().cos(), angles.clone().sin());
                 assert_near(rotate(x.clone(), &cos, &sin), composed_rotation(x.clone(), &cos, &sin));
+                let bias = weight.clone().mul_scalar(0.3);
+                let wide = x.clone().cast(DType::F32);
+                let distance = wide.clone() - wide.clone().mean_dim(3);
+                let deviation = (distance.clone() * distance.clone()).mean_dim(3).add_scalar(1e-6).sqrt();
+                let want = distance / deviation * weight.clone().unsqueeze() + bias.clone().unsqueeze();
+                assert_near(layer_norm(x.clone(), &weight, &bias, 1e-6), want.cast(dtype));
+                assert_near(gelu(x.clone()), activation::gelu(wide.clone()).cast(dtype));
+                assert_near(add_bias(x.clone(), &bias), (wide + bias.clone().unsqueeze()).cast(dtype));
                 for kind in [Gate::Silu, Gate::GeluTanh] {
                     let want = composed_gate(x.clone(), y.clone(), kind);
                     assert_near(gated(x.clone(), y.clone(), kind), want);

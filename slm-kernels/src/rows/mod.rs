@@ -1,10 +1,14 @@
-//! What a decoder does to rows between its matrix products, in one pass each: [`rms_norm`], [`rotate`] and
-//! [`gated`]. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
+//! What a model does to rows between its matrix products, in one pass each: [`rms_norm`], [`rotate`] and [`gated`] of
+//! a decoder, [`layer_norm`] and [`gelu`] of an encoder, [`add_bias`] of both. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
 
+mod encoder;
 pub mod scalar;
 
 #[cfg(test)]
 mod tests;
+
+pub use encoder::{Normal, add_bias, gelu, layer_norm};
+pub(crate) use encoder::{add_bias_at, gelu_at, layer_norm_at};
 
 use crate::output::{Output, for_each_task};
 use crate::packed::check_length;

@@ -1,6 +1,6 @@
 //! The reference: one number at a time, in order. For tests, and to read what the kernels compute.
 
-use super::{Gate, Heads, check_rows};
+use super::{Gate, Heads, Normal, check_rows};
 use crate::Result;
 use crate::packed::check_length;
 
@@ -58,4 +58,38 @@ pub fn gated(gate: &mut [f32], up: &[f32], kind: Gate) -> Result<()> {
         *gate = act * up;
     }
     Ok(())
+}
+
+/// What [`layer_norm`](super::layer_norm) computes, of checked lengths.
+pub fn layer_norm(x: &mut [f32], normal: Normal<'_>) {
+    let width = normal.weight.len().max(1);
+    for row in x.chunks_exact_mut(width) {
+        let mean = row.iter().sum::<f32>() / width as f32;
+        let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / width as f32;
+        for ((x, weight), bias) in row.iter_mut().zip(normal.weight).zip(normal.bias) {
+            *x = (*x - mean) / (variance + normal.epsilon).sqrt() * weight + bias;
+        }
+    }
+}
+
+/// What [`gelu`](super::gelu) computes, by the series of erf in `f64`, all of whose terms are positive.
+pub fn gelu(x: &mut [f32]) {
+    for x in x {
+        let z = f64::from(x.abs()) / 2f64.sqrt();
+        let (mut term, mut sum, mut n) = (z, z, 0.0);
+        while term > sum * 1e-17 {
+            n += 1.0;
+            term *= 2.0 * z * z / (2.0 * n + 1.0);
+            sum += term;
+        }
+        let erf = (2.0 / std::f64::consts::PI.sqrt() * (-z * z).exp() * sum).min(1.0);
+        *x = (f64::from(*x) / 2.0 * (1.0 + erf.copysign(f64::from(*x)))) as f32;
+    }
+}
+
+/// What [`add_bias`](super::add_bias) computes, of checked lengths.
+pub fn add_bias(x: &mut [f32], bias: &[f32]) {
+    for row in x.chunks_exact_mut(bias.len().max(1)) {
+        row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+    }
 }

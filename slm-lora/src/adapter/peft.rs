@@ -81,7 +81,7 @@ impl LoraAdapter {
         let (config, alphas) = read_config(&path, &json)?;
         let weights = directory.join(WEIGHTS);
         let file = TensorFile::open(&weights)?;
-        let mut shapes = file.shapes()?;
+        let mut shapes = file.shapes();
         let (mut layers, mut problems) = (BTreeMap::new(), Vec::new());
         for module in modules(model) {
             let names = ["A", "B"].map(|part| format!("{PREFIX}{}.lora_{part}.weight", module.path));

@@ -30,9 +30,7 @@ impl Tokenizer {
     /// When the file is missing or not a tokenizer.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|e| Error::Tokenizer { path: path.into(), reason: e.to_string() })?;
-        Ok(Self { inner, path: path.into(), bos: None })
+        Self::parse(&bytes, path.into())
     }
 
     /// Parses the content of a `tokenizer.json`.
@@ -40,10 +38,15 @@ impl Tokenizer {
     /// # Errors
     /// When it is not a tokenizer.
     pub fn from_json(json: &str) -> Result<Self> {
-        let path = PathBuf::from("(memory)");
-        match json.parse() {
+        Self::parse(json.as_bytes(), PathBuf::from("(memory)"))
+    }
+
+    fn parse(json: &[u8], path: PathBuf) -> Result<Self> {
+        // `tokenizers` panics on what is no JSON in some places.
+        let valid = serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|e| e.to_string());
+        match valid.and_then(|_| tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())) {
             Ok(inner) => Ok(Self { inner, path, bos: None }),
-            Err(e) => Err(Error::Tokenizer { path, reason: format!("{e}") }),
+            Err(reason) => Err(Error::Tokenizer { path, reason }),
         }
     }
 
