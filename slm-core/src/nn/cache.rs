@@ -60,8 +60,8 @@ impl KvCache {
     /// Memory of the keys and values, in bytes; what clones share counts for each.
     pub fn bytes(&self) -> usize {
         let layer = |layer: &Layer| match layer {
-            Layer::Pages(rows) => rows.iter().map(KvBuffer::bytes).sum(),
-            Layer::Tensors(both) => both.iter().map(|t| 4 * t.shape().num_elements()).sum(),
+            Layer::Pages(rows) => rows.iter().map(KvBuffer::bytes).sum::<usize>(),
+            Layer::Tensors(both) => both.iter().map(|t| 4 * t.shape().num_elements()).sum::<usize>(),
         };
         self.layers.iter().map(layer).sum()
     }
