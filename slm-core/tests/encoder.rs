@@ -102,9 +102,9 @@ fn what_does_not_fit_is_named() -> Result<()> {
         assert!(error.contains(word), "{error}");
     }
     let error =
-        CrossEncoder::load(&golden("encoder-mean"), &Device::flex()).err().expect("no head").to_string();
+        CrossEncoder::load(&golden("encoder-mean"), &Device::flex()).expect_err("no head").to_string();
     assert!(error.contains("label"), "{error}");
-    let error = encoder.with_prompt("passage").err().expect("none").to_string();
+    let error = encoder.with_prompt("passage").expect_err("none").to_string();
     assert!(error.contains("passage") && error.contains("document"), "{error}");
     Ok(())
 }
