@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
 use serde::Deserialize;
+use slm_core::nn::KvCacheType;
 use slm_core::{GenerationConfig, KvCache, LocalModel, Result};
 
 #[derive(Deserialize)]
@@ -16,6 +17,35 @@ struct Golden {
     mean_nll: f32,
     greedy_ids: Vec<u32>,
     greedy_text: String,
+}
+
+/// Perplexity of the model's own stories with keys and values in fewer bits.
+#[test]
+fn a_smaller_cache_costs_little_perplexity() -> Result<()> {
+    let Some(data) = std::env::var_os("SLM_DATA").map(PathBuf::from) else {
+        eprintln!("SLM_DATA is not set: nothing to compare with");
+        return Ok(());
+    };
+    let directory = data.join("models/stories260K");
+    let text = std::fs::read_to_string(directory.join("golden.json")).expect("golden.json");
+    let goldens: Vec<Golden> = serde_json::from_str(&text).expect("known fields");
+    let model = LocalModel::load(&directory, &Device::flex())?;
+    let perplexity = |kv_cache| -> Result<f64> {
+        let config = GenerationConfig { kv_cache, ..GenerationConfig::default() };
+        let (mut nll, mut count) = (0.0, 0);
+        for golden in &goldens {
+            let scores = model.score_with(&golden.greedy_ids, &config)?;
+            nll -= scores.iter().map(|s| f64::from(*s)).sum::<f64>();
+            count += scores.len();
+        }
+        Ok((nll / count as f64).exp())
+    };
+    let (exact, half) = (perplexity(KvCacheType::F32)?, perplexity(KvCacheType::F16)?);
+    let eighth = perplexity(KvCacheType::Int8)?;
+    println!("perplexity with f32 {exact:.5}, f16 {half:.5}, int8 {eighth:.5}");
+    assert!((half / exact - 1.0).abs() < 0.001 && half != exact);
+    assert!((eighth / exact - 1.0).abs() < 0.01 && eighth != exact);
+    Ok(())
 }
 
 #[test]
