@@ -14,6 +14,8 @@ const DEPTH: usize = 1024;
 const AHEAD: usize = 512;
 /// Rows of `W` of a task.
 const ROWS: usize = 64;
+/// Strips of `x` from which widening a block of weights once is cheaper than in each of them.
+const WIDEN: usize = 5;
 /// Rows of `x` from which packing it is worth several threads.
 const PACK_PARALLEL: usize = 32;
 
@@ -94,26 +96,30 @@ impl<E: Element> Kernel for Block<'_, E> {
     fn run<S: Simd>(self, s: S) {
         assert!(self.rows.end <= self.w.rows && self.w.numbers.len() == self.w.rows * self.w.cols);
         assert_eq!(self.x.len(), self.m * self.w.cols.next_multiple_of(S::LANES));
-        if self.m > strip(S::LANES) {
+        if self.m >= WIDEN * strip(S::LANES) {
             self.widened(s);
-        } else {
-            match self.m {
-                1 => self.streamed::<S, 1>(s),
-                2 => self.streamed::<S, 2>(s),
-                3 => self.streamed::<S, 3>(s),
-                4 => self.streamed::<S, 4>(s),
-                5 => self.streamed::<S, 5>(s),
-                _ => self.streamed::<S, 6>(s),
+            return;
+        }
+        // The rows of `W` come from memory for the first strip, and from the level-2 cache for the others.
+        for first in (0..self.m).step_by(strip(S::LANES)) {
+            match (self.m - first).min(strip(S::LANES)) {
+                1 => self.streamed::<S, 1>(s, first),
+                2 => self.streamed::<S, 2>(s, first),
+                3 => self.streamed::<S, 3>(s, first),
+                4 => self.streamed::<S, 4>(s, first),
+                5 => self.streamed::<S, 5>(s, first),
+                _ => self.streamed::<S, 6>(s, first),
             }
         }
     }
 }
 
 impl<E: Element> Block<'_, E> {
-    /// One strip of `M` rows of `x`: every weight is used once, as it comes from memory.
+    /// One strip of `M` rows of `x` from `first`: every weight is used once, as it comes from memory.
     #[inline(always)]
-    fn streamed<S: Simd, const M: usize>(&self, s: S) {
+    fn streamed<S: Simd, const M: usize>(&self, s: S, first: usize) {
         let cols = self.w.cols;
+        let x = &self.x[first * cols.next_multiple_of(S::LANES)..];
         let start = self.w.numbers.as_ptr();
         // Four rows far apart: each is then a stream that goes on in the next step, as prefetchers like it.
         let quarter = self.rows.len().div_ceil(4);
@@ -130,14 +136,14 @@ impl<E: Element> Block<'_, E> {
             for from in (0..cols).step_by(DEPTH) {
                 let depth = (cols - from).min(DEPTH);
                 // SAFETY: `from` and `depth` are within the rows of `x` and `W`.
-                let sums = unsafe { streamed_sums::<S, E, M>(s, &self.x[from * M..], w, from, depth) };
+                let sums = unsafe { streamed_sums::<S, E, M>(s, &x[from * M..], w, from, depth) };
                 add(s, &mut totals, sums);
             }
             for (i, totals) in totals.iter().enumerate() {
                 for (row, total) in rows.into_iter().zip(totals) {
                     if row < self.rows.end {
                         // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`.
-                        unsafe { *self.y.at(i * self.w.rows + row, 1) = *total };
+                        unsafe { *self.y.at((first + i) * self.w.rows + row, 1) = *total };
                     }
                 }
             }
