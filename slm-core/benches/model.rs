@@ -92,18 +92,23 @@ fn check(model: &CausalLm, mut logits: Vec<f32>, cache: &mut KvCache) -> Outcome
     Ok(json!({"ids": ids, "logits": sample}))
 }
 
+/// The answer with guesses, and the seconds without and with them.
+fn guess(model: &LocalModel, ids: &[u32], plain: &GenerationConfig) -> Outcome<(Generated, f64, f64)> {
+    let guessing = GenerationConfig { lookup: Some(Lookup::default()), ..plain.clone() };
+    let (without, slow) = timed(model, ids, plain)?;
+    let (with, fast) = timed(model, ids, &guessing)?;
+    if without.ids != with.ids {
+        return Err("guesses changed the answer".into());
+    }
+    Ok((with, slow, fast))
+}
+
 /// Greedy decoding with and without guesses. With random weights and a tied head the likeliest token is the last one
 /// again, so that each guess comes true: the best case, and the same answer either way.
 fn lookup(arguments: &Arguments) -> Outcome<Value> {
     let model = local(arguments)?;
     let ids = prompt(arguments.get("prompt", 64)?, WORDS);
-    let plain = config(arguments, 64)?;
-    let guessing = GenerationConfig { lookup: Some(Lookup::default()), ..plain.clone() };
-    let (without, slow) = timed(&model, &ids, &plain)?;
-    let (with, fast) = timed(&model, &ids, &guessing)?;
-    if without.ids != with.ids {
-        return Err("guesses changed the answer".into());
-    }
+    let (with, slow, fast) = guess(&model, &ids, &config(arguments, 64)?)?;
     Ok(
         json!({"task": "lookup", "tokens": with.ids.len(), "plain_s": slow, "lookup_s": fast, "ratio": slow / fast}),
     )
@@ -116,13 +121,7 @@ fn copy(arguments: &Arguments) -> Outcome<Value> {
     let text = "The pod was killed because its memory ran out. Raise the limit or find the leak. ";
     let request = ChatRequest::question(text.repeat(arguments.get("repeat", 4)?));
     let ids = model.prompt_ids(&request)?;
-    let plain = config(arguments, 64)?;
-    let guessing = GenerationConfig { lookup: Some(Lookup::default()), ..plain.clone() };
-    let (without, slow) = timed(&model, &ids, &plain)?;
-    let (with, fast) = timed(&model, &ids, &guessing)?;
-    if without.ids != with.ids {
-        return Err("guesses changed the answer".into());
-    }
+    let (with, slow, fast) = guess(&model, &ids, &config(arguments, 64)?)?;
     Ok(json!({
         "task": "copy", "model": model.name, "prompt": ids.len(), "tokens": with.ids.len(),
         "plain_s": slow, "lookup_s": fast, "ratio": slow / fast,

@@ -206,3 +206,14 @@ fn weights_keep_the_type_of_the_file_and_compute_alike() -> Result<()> {
     }
     Ok(())
 }
+
+/// Found by fuzzing: `tokenizers` alone panics on it.
+#[test]
+fn a_tokenizer_that_is_no_json_is_an_error() {
+    let broken = r#"{"decoder": [["e ,"x"it"]]}"#;
+    assert!(matches!(slm_core::Tokenizer::from_json(broken), Err(Error::Tokenizer { .. })));
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("tokenizer.json");
+    fs::write(&path, broken).expect("write");
+    assert!(matches!(slm_core::Tokenizer::load(&path), Err(Error::Tokenizer { .. })));
+}

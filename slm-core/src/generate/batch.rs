@@ -19,7 +19,7 @@ pub struct BatchRequest {
 impl LocalModel {
     /// Answers several requests, up to `at_once` of them in each pass over the weights; when one is done, the
     /// next takes its place. Each request has its own cache, sampler and seed, and its attention sees its own
-    /// tokens alone, so its answer does not depend on its neighbours.
+    /// tokens alone, so its answer does not depend on its neighbours, but for the rounding of packed weights.
     ///
     /// `on_text` gets the index of the request with each piece of text, and cancels that request by
     /// [`ControlFlow::Break`].

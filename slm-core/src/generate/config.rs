@@ -59,7 +59,7 @@ pub struct GenerationConfig {
     /// Report the log-probability of each token of the prompt but the first.
     pub prompt_logprobs: bool,
     /// Guess the next tokens from what the text already holds, and read them in one pass. Does not change the
-    /// output.
+    /// output, but for the rounding of packed weights.
     pub lookup: Option<Lookup>,
     /// How keys and values are kept.
     pub kv_cache: KvCacheType,
