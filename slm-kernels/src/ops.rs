@@ -1,9 +1,10 @@
 //! Operations of a decoder on burn tensors.
 //!
 //! On a host device ([`is_host`]: `flex` without autodiff) the slice kernels of [`dense`](crate::dense),
-//! [`rows`](crate::rows) and [`attention`](crate::attention) run. Elsewhere, and under autodiff, the same is
-//! composed of burn's own operations, differentiable in everything. Two products have backward passes of their
-//! own on `flex`: [`linear`], whose weight is packed, and [`dense_linear`] where the weight is constant.
+//! [`rows`](crate::rows) and [`attention`](crate::attention) run. On `flex` under autodiff the operations of a
+//! decoder in `f32` run them too, and have backward passes of their own: [`attention`], [`rms_norm`], [`rotate`]
+//! (whose angles are constants), [`gated`], [`linear`], whose weight is packed, and [`dense_linear`] where the weight
+//! is constant. Elsewhere the same is composed of burn's own operations, differentiable in everything.
 //!
 //! Functions here panic on shapes that do not fit, as burn's own operations do; [`linear`] returns an error.
 
@@ -11,6 +12,8 @@ mod attention;
 mod dense;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod fused;
 mod packed;
 mod rows;
 

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "memory is handed out before it holds values")]
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A buffer to be written by several tasks, each its own elements.
 #[derive(Clone, Copy)]
@@ -77,13 +78,28 @@ impl<'a> Output<'a> {
 }
 
 /// Runs `run` for each of `tasks`, on several threads where the `work` (operations) is worth it.
+///
+/// The calling thread takes part: it need not sleep while others work, as it would if it only handed the tasks to the pool.
 pub(crate) fn for_each_task(tasks: usize, work: usize, run: impl Fn(usize) + Sync + Send) {
-    use rayon::prelude::*;
-    if work < PARALLEL_FROM || tasks < 2 {
+    let others = rayon::current_num_threads().min(tasks).saturating_sub(1);
+    if work < PARALLEL_FROM || others == 0 {
         (0..tasks).for_each(run);
-    } else {
-        (0..tasks).into_par_iter().for_each(run);
+        return;
     }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            run(task);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        (0..others).for_each(|_| scope.spawn(|_| take()));
+        take();
+    });
 }
 
 /// Below this many operations a kernel runs on the calling thread.

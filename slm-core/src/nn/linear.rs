@@ -77,7 +77,8 @@ impl Adapter {
     }
 
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        ops::dense_linear(ops::dense_linear(x, &self.a), &self.b).mul_scalar(self.scale)
+        // The scale goes where the numbers are few.
+        ops::dense_linear(ops::dense_linear(x, &self.a).mul_scalar(self.scale), &self.b)
     }
 }
 

@@ -9,12 +9,16 @@
 
 pub mod scalar;
 
+mod backward;
 mod buffer;
 mod page;
 mod task;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "flex")]
+pub(crate) use backward::backward_into;
+pub use backward::{Forward, attention_backward};
 pub use buffer::{KvBuffer, KvType};
 
 use crate::Result;

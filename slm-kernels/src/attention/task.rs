@@ -8,7 +8,7 @@ use super::AttentionOptions;
 use super::page::{KEYS, Page, PageHead, Stored, padded};
 use crate::output::{Output, for_each_task};
 use crate::scratch::Scratch;
-use crate::simd::{Element, Kernel, Level, Outer, Simd, exp, load_part, outer, store_part, strip, tanh};
+use crate::simd::{Kernel, Level, Outer, Simd, exp, load_part, product, store_part, strip, tanh};
 
 /// Rows (tokens times heads) of a block: its queries, scores and outputs stay in the level-2 cache.
 const ROWS: usize = 48;
@@ -168,41 +168,37 @@ impl<E: Stored> Task<'_, E> {
         // One strip: keys and values come from memory and are used once.
         let ahead = if rows <= strip(S::LANES) { AHEAD } else { 0 };
         assert!(head.keys.len() == dim * KEYS && head.values.len() == KEYS * width && keys.len() <= KEYS);
-        for first in (0..rows).step_by(strip(S::LANES)) {
-            let height = (rows - first).min(strip(S::LANES));
-            let tile = Outer {
-                a: state.q[first * dim..].as_ptr(),
-                a_stride: dim,
-                b: head.keys.as_ptr(),
-                b_stride: KEYS,
-                depth: dim,
-                c: state.scores[first * KEYS..].as_mut_ptr(),
-                c_stride: KEYS,
-                fresh: true,
-                ahead,
-            };
-            // SAFETY: `height` rows of queries and scores are left from `first`; keys are `[dim, KEYS]`.
-            unsafe { strip_outer(s, height, KEYS / S::LANES, tile) };
-        }
+        let tile = Outer {
+            a: state.q.as_ptr(),
+            a_stride: dim,
+            a_step: 1,
+            b: head.keys.as_ptr(),
+            b_stride: KEYS,
+            depth: dim,
+            c: state.scores.as_mut_ptr(),
+            c_stride: KEYS,
+            fresh: true,
+            ahead,
+        };
+        // SAFETY: queries and scores have `rows` rows; keys are `[dim, KEYS]`.
+        unsafe { product(s, rows, KEYS / S::LANES, tile) };
         for row in 0..rows {
             self.soften(s, state, row, head.scales, keys.start);
         }
-        for first in (0..rows).step_by(strip(S::LANES)) {
-            let height = (rows - first).min(strip(S::LANES));
-            let tile = Outer {
-                a: state.scores[first * KEYS..].as_ptr(),
-                a_stride: KEYS,
-                b: head.values.as_ptr(),
-                b_stride: width,
-                depth: keys.len(),
-                c: state.values[first * width..].as_mut_ptr(),
-                c_stride: width,
-                fresh: false,
-                ahead,
-            };
-            // SAFETY: as above; values are `[KEYS, width]`.
-            unsafe { strip_outer(s, height, width / S::LANES, tile) };
-        }
+        let tile = Outer {
+            a: state.scores.as_ptr(),
+            a_stride: KEYS,
+            a_step: 1,
+            b: head.values.as_ptr(),
+            b_stride: width,
+            depth: keys.len(),
+            c: state.values.as_mut_ptr(),
+            c_stride: width,
+            fresh: false,
+            ahead,
+        };
+        // SAFETY: as above; values are `[KEYS, width]`.
+        unsafe { product(s, rows, width / S::LANES, tile) };
     }
 
     /// Turns the scores of `row` into weights, relative to its largest score so far.
@@ -299,46 +295,5 @@ impl<E: Stored> Task<'_, E> {
                 }
             }
         }
-    }
-}
-
-/// [`outer`] on `height` rows (at most a strip) and any number of vectors.
-///
-/// # Safety
-/// As [`outer`].
-#[inline(always)]
-unsafe fn strip_outer<S: Simd, E: Element>(s: S, height: usize, vectors: usize, tile: Outer<E>) {
-    let mut done = 0;
-    while done < vectors {
-        // Few rows leave registers for whole rows of values.
-        let left = vectors - done;
-        let width = if left >= 8 && height <= 2 && S::LANES == 16 {
-            8
-        } else if left >= 4 {
-            4
-        } else {
-            1
-        };
-        // SAFETY: the contract of this function.
-        unsafe {
-            let tile = Outer { b: tile.b.add(done * S::LANES), c: tile.c.add(done * S::LANES), ..tile };
-            match (height, width) {
-                (1, 8) => outer::<S, E, 1, 8>(s, tile),
-                (_, 8) => outer::<S, E, 2, 8>(s, tile),
-                (1, 4) => outer::<S, E, 1, 4>(s, tile),
-                (2, 4) => outer::<S, E, 2, 4>(s, tile),
-                (3, 4) => outer::<S, E, 3, 4>(s, tile),
-                (4, 4) => outer::<S, E, 4, 4>(s, tile),
-                (5, 4) => outer::<S, E, 5, 4>(s, tile),
-                (_, 4) => outer::<S, E, 6, 4>(s, tile),
-                (1, _) => outer::<S, E, 1, 1>(s, tile),
-                (2, _) => outer::<S, E, 2, 1>(s, tile),
-                (3, _) => outer::<S, E, 3, 1>(s, tile),
-                (4, _) => outer::<S, E, 4, 1>(s, tile),
-                (5, _) => outer::<S, E, 5, 1>(s, tile),
-                (_, _) => outer::<S, E, 6, 1>(s, tile),
-            }
-        }
-        done += width;
     }
 }

@@ -54,6 +54,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
+    fn gradients_match_the_reference(
+        new in 1_usize..70,
+        before in 0_usize..90,
+        kv_heads in 1_usize..4,
+        group in 1_usize..4,
+        dim in 1_usize..50,
+        causal in any::<bool>(),
+        window in prop::option::of(1_usize..80),
+        softcap in prop::option::of(1.0_f32..60.0),
+    ) {
+        let shape = Shape { heads: kv_heads * group, kv_heads, dim };
+        let options = AttentionOptions { scale: 1.0 / (dim as f32).sqrt(), causal, window, softcap };
+        let [q, k, v] = inputs(2 * new, 2 * (before + new), shape);
+        let dy = wave(q.len(), 0.51, 1.0);
+        let half = |x: &[f32], i: usize| x[i * x.len() / 2..(i + 1) * x.len() / 2].to_vec();
+        let mut want = [Vec::new(), Vec::new(), Vec::new()];
+        for i in 0..2 {
+            let [q, k, v, dy] = [&q, &k, &v, &dy].map(|x| half(x, i));
+            let one = scalar::attention_backward(Forward { q: &q, k: &k, v: &v, dy: &dy }, shape, &options);
+            want.iter_mut().zip(one).for_each(|(all, one)| all.extend(one));
+        }
+        for level in Level::available() {
+            let mut got = want.each_ref().map(|want| vec![f32::NAN; want.len()]);
+            let out = got.each_mut().map(|got| Output::new(got));
+            let forward = Forward { q: &q, k: &k, v: &v, dy: &dy };
+            backward::backward_into(level, forward, 2, (shape, &options), out);
+            for ((got, want), what) in got.iter().zip(&want).zip(["dq", "dk", "dv"]) {
+                assert_close(got, want, 3e-5, &format!("{level:?} {what}"));
+            }
+        }
+    }
+
+    #[test]
     fn kernels_match_the_reference(
         new in 1_usize..90,
         before in 0_usize..150,
@@ -145,6 +178,11 @@ fn wrong_sizes_are_errors() {
     );
     assert!(attention(&q, [&kv, &kv], Shape { heads: 3, ..shape }, &options, &mut out).is_err());
     assert!(attention(&q, [&kv, &kv], shape, &options, &mut out[..8]).is_err());
+    let (mut dq, mut dk, mut dv) = ([0.0; 16], [0.0; 8], [0.0; 8]);
+    let forward = Forward { q: &q, k: &kv, v: &kv, dy: &q };
+    attention_backward(forward, 1, shape, &options, [&mut dq, &mut dk, &mut dv]).unwrap();
+    assert!(attention_backward(forward, 3, shape, &options, [&mut dq, &mut dk, &mut dv]).is_err());
+    assert!(attention_backward(forward, 1, shape, &options, [&mut dq, &mut dk[..4], &mut dv]).is_err());
     let mut buffer = KvBuffer::new(1, 4, KvType::F16);
     assert!(attention_cached(&q[..10], [&kv, &kv], &mut buffer, &options, &mut out).is_err());
     assert!(buffer.append(&kv[..5], &kv[..5]).is_err());

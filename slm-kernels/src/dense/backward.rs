@@ -1,4 +1,4 @@
-//! `dx = dy · W`: sums of outer products, a panel of columns at a time.
+//! `dx = dy · W` and `dW = dyᵀ · x`: sums of outer products, a panel of columns at a time.
 #![expect(unsafe_code, reason = "pointers into checked matrices")]
 
 use std::ops::Range;
@@ -6,29 +6,42 @@ use std::ops::Range;
 use super::Weights;
 use crate::output::{Output, for_each_task};
 use crate::scratch::Scratch;
-use crate::simd::{Element, Kernel, Level, Outer, Simd, load_part, outer, strip};
+use crate::simd::{Element, Kernel, Level, Outer, Simd, load_part, product};
 
 /// Columns of a task, a multiple of four vectors.
 const COLS: usize = 64;
-/// Rows of `W` of a panel: with its columns 128 KiB, within a level-2 cache.
+/// Rows of a task: its sums take 128 KiB.
+const ROWS: usize = 512;
+/// Rows of the right matrix in a panel: with its columns 128 KiB, with the sums within a level-2 cache.
 const DEPTH: usize = 512;
 
-/// Writes all of `dx`.
-pub(super) fn run<E: Element>(level: Level, dy: &[f32], m: usize, w: Weights<'_, E>, dx: Output<'_>) {
-    let tasks = w.cols.div_ceil(COLS);
-    for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
-        let cols = task * COLS..((task + 1) * COLS).min(w.cols);
-        level.run(Panel { dy, m, w, cols, dx });
+/// The left matrix, `[rows, depth]`: rows are `stride` and columns `step` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub(super) numbers: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) stride: usize,
+    pub(super) step: usize,
+}
+
+/// Writes all of `out`, the product of `a` and `b`.
+pub(super) fn run<E: Element>(level: Level, a: Left<'_>, b: Weights<'_, E>, out: Output<'_>) {
+    let (blocks, panels) = (a.rows.div_ceil(ROWS), b.cols.div_ceil(COLS));
+    for_each_task(blocks * panels, a.rows.saturating_mul(b.rows).saturating_mul(b.cols), |task| {
+        let (row, col) = (task / panels * ROWS, task % panels * COLS);
+        let rows = row..(row + ROWS).min(a.rows);
+        let cols = col..(col + COLS).min(b.cols);
+        level.run(Panel { a, b, rows, cols, out });
     });
 }
 
-/// The columns `cols` of `dx`.
+/// The rows `rows` and columns `cols` of the result.
 struct Panel<'a, E> {
-    dy: &'a [f32],
-    m: usize,
-    w: Weights<'a, E>,
+    a: Left<'a>,
+    b: Weights<'a, E>,
+    rows: Range<usize>,
     cols: Range<usize>,
-    dx: Output<'a>,
+    out: Output<'a>,
 }
 
 impl<E: Element> Kernel for Panel<'_, E> {
@@ -36,51 +49,36 @@ impl<E: Element> Kernel for Panel<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (m, rows) = (self.m, self.w.rows);
-        assert!(self.cols.end <= self.w.cols && self.w.numbers.len() == rows * self.w.cols);
-        assert!(self.cols.len() <= COLS && self.dy.len() == m * rows);
-        let mut panel = Scratch::new(DEPTH.min(rows) * COLS);
-        let mut sums = Scratch::new(m * COLS);
+        let Left { numbers, rows, stride, step } = self.a;
+        let depth = self.b.rows;
+        assert!(self.rows.end <= rows && self.cols.end <= self.b.cols && self.cols.len() <= COLS);
+        assert!(numbers.len() == rows * depth && self.b.numbers.len() == depth * self.b.cols);
+        let mut panel = Scratch::new(DEPTH.min(depth) * COLS);
+        let mut sums = Scratch::new(self.rows.len() * COLS);
         sums.fill(0.0);
-        for from in (0..rows).step_by(DEPTH) {
-            let depth = (rows - from).min(DEPTH);
+        for from in (0..depth).step_by(DEPTH) {
+            let depth = (depth - from).min(DEPTH);
             self.widen(s, from..from + depth, &mut panel);
-            for first in (0..m).step_by(strip(S::LANES)) {
-                let a = self.dy[first * rows + from..].as_ptr();
-                let c = sums[first * COLS..].as_mut_ptr();
-                let height = (m - first).min(strip(S::LANES));
-                for column in (0..COLS).step_by(4 * S::LANES) {
-                    // SAFETY: `height` rows of `dy` have `depth` columns from `from`; panel and sums have
-                    // `COLS` columns, of which four vectors start at `column`.
-                    unsafe {
-                        let (b, c) = (panel.as_ptr().add(column), c.add(column));
-                        let tile = Outer {
-                            a,
-                            a_stride: rows,
-                            b,
-                            b_stride: COLS,
-                            depth,
-                            c,
-                            c_stride: COLS,
-                            fresh: false,
-                            ahead: 0,
-                        };
-                        match height {
-                            1 => outer::<S, f32, 1, 4>(s, tile),
-                            2 => outer::<S, f32, 2, 4>(s, tile),
-                            3 => outer::<S, f32, 3, 4>(s, tile),
-                            4 => outer::<S, f32, 4, 4>(s, tile),
-                            5 => outer::<S, f32, 5, 4>(s, tile),
-                            _ => outer::<S, f32, 6, 4>(s, tile),
-                        }
-                    }
-                }
-            }
+            let tile = Outer {
+                a: numbers[self.rows.start * stride + from * step..].as_ptr(),
+                a_stride: stride,
+                a_step: step,
+                b: panel.as_ptr(),
+                b_stride: COLS,
+                depth,
+                c: sums.as_mut_ptr(),
+                c_stride: COLS,
+                fresh: false,
+                ahead: 0,
+            };
+            // SAFETY: `a` has `depth` columns from `from`; panel and sums have `COLS` columns.
+            unsafe { product(s, self.rows.len(), COLS / S::LANES, tile) };
         }
         for (i, sums) in sums.chunks_exact(COLS).enumerate() {
-            // SAFETY: tasks have disjoint columns; the buffers do not overlap.
+            // SAFETY: tasks have disjoint rows or columns; the buffers do not overlap.
             unsafe {
-                let to = self.dx.at(i * self.w.cols + self.cols.start, self.cols.len());
+                let at = (self.rows.start + i) * self.b.cols + self.cols.start;
+                let to = self.out.at(at, self.cols.len());
                 std::ptr::copy_nonoverlapping(sums.as_ptr(), to, self.cols.len());
             }
         }
@@ -88,12 +86,13 @@ impl<E: Element> Kernel for Panel<'_, E> {
 }
 
 impl<E: Element> Panel<'_, E> {
-    /// The weights `rows`, `self.cols` to `panel`: `[rows, COLS]`, with zeros after the last column.
+    /// The numbers `rows`, `self.cols` of the right matrix to `panel`: `[rows, COLS]`, with zeros after the last
+    /// column.
     #[inline(always)]
     fn widen<S: Simd>(&self, s: S, rows: Range<usize>, panel: &mut [f32]) {
         let panel = &mut panel[..rows.len() * COLS];
         for (row, to) in rows.zip(panel.chunks_exact_mut(COLS)) {
-            let from = &self.w.numbers[row * self.w.cols..][self.cols.clone()];
+            let from = &self.b.numbers[row * self.b.cols..][self.cols.clone()];
             for at in (0..COLS).step_by(S::LANES) {
                 let len = from.len().saturating_sub(at);
                 // SAFETY: `len` elements are left from `at`, none if it is past the end; `to` has a vector.

@@ -12,6 +12,7 @@ pub mod scalar;
 mod backward;
 mod forward;
 
+use backward::Left;
 use burn::tensor::{bf16, f16};
 
 use crate::output::Output;
@@ -126,15 +127,40 @@ pub(crate) fn linear_into(level: Level, x: &[f32], m: usize, w: &Matrix<'_>, y: 
     }
 }
 
+/// `dW = dyᵀ · x`: the gradient of [`dense_linear`] with respect to the weight.
+///
+/// # Shapes
+///
+/// `x`: `[m, cols]`, `dy`: `[m, rows]`, `dw`: `[rows, cols]`, all row-major; `dw` is overwritten.
+///
+/// # Errors
+///
+/// Buffers that do not fit each other.
+pub fn dense_linear_dw([x, dy]: [&[f32]; 2], m: usize, dw: &mut [f32]) -> Result<()> {
+    let [cols, rows] = [x, dy].map(|numbers| numbers.len().checked_div(m).unwrap_or(0));
+    check_length("x", m * cols, x.len())?;
+    check_length("dy", m * rows, dy.len())?;
+    check_length("dw", rows * cols, dw.len())?;
+    linear_dw_into(Level::best(), [x, dy], m, Output::new(dw));
+    Ok(())
+}
+
 /// [`dense_linear_dx`] of checked lengths: writes all of `dx`.
 pub(crate) fn linear_dx_into(level: Level, dy: &[f32], m: usize, w: &Matrix<'_>, dx: Output<'_>) {
-    assert_eq!(dy.len(), m * w.rows, "unchecked length");
     let (rows, cols) = (w.rows, w.cols);
+    let dy = Left { numbers: dy, rows: m, stride: rows, step: 1 };
     match w.numbers {
-        Numbers::F32(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
-        Numbers::F16(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
-        Numbers::Bf16(numbers) => backward::run(level, dy, m, Weights { numbers, rows, cols }, dx),
+        Numbers::F32(numbers) => backward::run(level, dy, Weights { numbers, rows, cols }, dx),
+        Numbers::F16(numbers) => backward::run(level, dy, Weights { numbers, rows, cols }, dx),
+        Numbers::Bf16(numbers) => backward::run(level, dy, Weights { numbers, rows, cols }, dx),
     }
+}
+
+/// [`dense_linear_dw`] of checked lengths: writes all of `dw`. Nothing is written if `m` is 0.
+pub(crate) fn linear_dw_into(level: Level, [x, dy]: [&[f32]; 2], m: usize, dw: Output<'_>) {
+    let [cols, rows] = [x, dy].map(|numbers| numbers.len().checked_div(m).unwrap_or(0));
+    let dy = Left { numbers: dy, rows, stride: 1, step: rows };
+    backward::run(level, dy, Weights { numbers: x, rows: m, cols }, dw);
 }
 
 /// Whether the dimensions of `x` and `w` allow a product.

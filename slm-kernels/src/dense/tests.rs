@@ -76,6 +76,28 @@ fn kernels_match_across_blocks_of_columns_and_threads() {
     }
 }
 
+/// As a product with the transposed gradient, by the reference of the forward pass.
+#[test]
+fn gradients_of_weights_match_the_reference() {
+    for (m, rows, cols) in [(1, 1, 1), (7, 5, 70), (600, 9, 65), (33, 1030, 40), (13, 64, 128)] {
+        let (x, dy) = (noise(1, m * cols), noise(2, m * rows));
+        let mut want = vec![0.0; rows * cols];
+        for i in 0..m {
+            for (row, want) in want.chunks_exact_mut(cols).enumerate() {
+                let dy = dy[i * rows + row];
+                want.iter_mut().zip(&x[i * cols..]).for_each(|(sum, x)| *sum += dy * x);
+            }
+        }
+        for level in Level::available() {
+            let mut got = vec![f32::NAN; rows * cols];
+            linear_dw_into(level, [&x, &dy], m, Output::new(&mut got));
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-5 * m as f32, "{level:?}: {got} instead of {want}");
+            }
+        }
+    }
+}
+
 /// What a server needs: an answer does not change with the requests that share its batch.
 #[test]
 fn a_row_has_the_same_bits_whatever_its_neighbours() {
@@ -104,6 +126,9 @@ fn empty_matrices_and_wrong_lengths() {
     assert_eq!(error, Error::Length { what: "x", expected: 3, got: 4 });
     let error = dense_linear_dx(&[0.0; 2], 1, &w, &mut [0.0; 2]).unwrap_err();
     assert_eq!(error, Error::Length { what: "dx", expected: 3, got: 2 });
+    dense_linear_dw([&[1.0; 6], &[1.0; 4]], 2, &mut [0.0; 6]).unwrap();
+    assert!(dense_linear_dw([&[1.0; 6], &[1.0; 5]], 2, &mut [0.0; 6]).is_err());
+    assert!(dense_linear_dw([&[1.0; 6], &[1.0; 4]], 2, &mut [0.0; 5]).is_err());
     assert!(Matrix::new(Numbers::F32(&[1.0; 6]), 2, 4).is_err());
     let none = Matrix::new(Numbers::F32(&[]), 2, 0).unwrap();
     let mut y = [f32::NAN; 4];

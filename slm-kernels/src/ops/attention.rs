@@ -3,9 +3,14 @@
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
 
 #[cfg(feature = "flex")]
-use super::flex;
+use super::{
+    flex,
+    fused::{self, FusedOps},
+};
 #[cfg(feature = "flex")]
 use crate::{attention as kernels, simd::Level};
+#[cfg(feature = "flex")]
+use burn::{backend::Flex, tensor::DType};
 
 use crate::attention::{AttentionOptions, KvBuffer};
 
@@ -23,7 +28,6 @@ use crate::attention::{AttentionOptions, KvBuffer};
 /// # Panics
 ///
 /// On other shapes.
-#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOptions) -> Tensor<4> {
     let ([batch, new, heads, dim], [_, all, kv_heads, _]) = (q.dims(), k.dims());
     let expected = [batch, all, kv_heads, dim];
@@ -32,31 +36,14 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
     assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "attention: {heads} heads on {kv_heads}");
     #[cfg(feature = "flex")]
     if flex::runs(&q) && flex::runs(&k) && flex::runs(&v) {
-        let (shape, dtype) = (q.shape(), q.dtype());
+        let dtype = q.dtype();
         let [q, k, v] = [q, k, v].map(|x| flex::floats(flex::take(x)));
-        let [q, k, v] = [&q, &k, &v].map(flex::slice);
-        let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
-        // SAFETY: every sequence writes all of its part of the output.
-        let out = unsafe {
-            flex::tensor(shape, dtype, |out| {
-                for b in 0..if queries == 0 { 0 } else { batch } {
-                    let mut buffer = KvBuffer::new(kv_heads, dim, kernels::KvType::F32);
-                    let of = |x: &'_ [f32]| b * keys..(b * keys + keys).min(x.len());
-                    let appended = buffer.append(&k[of(k)], &v[of(v)]);
-                    assert_eq!(appended, Ok(()), "attention: checked shapes");
-                    let q = &q[b * queries..(b + 1) * queries];
-                    kernels::attend_into(
-                        Level::best(),
-                        q,
-                        heads,
-                        &buffer,
-                        options,
-                        out.part(b * queries, queries),
-                    );
-                }
-            })
-        };
-        return flex::wrap(out);
+        let y = flex::wrap(Flex::fused_attention(q, k, v, *options));
+        return if dtype == DType::F32 { y } else { y.cast(dtype) };
+    }
+    #[cfg(feature = "flex")]
+    if fused::runs(&q) && k.dtype() == q.dtype() && v.dtype() == q.dtype() {
+        return fused::attention([q, k, v], options);
     }
     composed(q, k, v, options)
 }
@@ -170,6 +157,29 @@ mod tests {
                 let got = attention(q.clone(), k.clone(), v.clone(), &options);
                 let want = composed(q, k, v, &options).into_data();
                 got.into_data().assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-5));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_kernel_and_composition_agree() {
+        let device = Device::flex();
+        let random = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, &device);
+        for (new, all, softcap) in [(9, 9, None), (5, 70, Some(2.0))] {
+            let options = AttentionOptions { scale: 0.4, window: Some(40), softcap, causal: true };
+            let [q, k] = [[2, new, 4, 20], [2, all, 2, 20]].map(random);
+            let inputs = [q, k.clone().swap_dims(1, 2).add_scalar(0.1).swap_dims(1, 2), k];
+            let run = |f: fn([Tensor<4>; 3], &AttentionOptions) -> Tensor<4>| {
+                let inputs = inputs.each_ref().map(|x| x.clone().autodiff().require_grad());
+                let y = f(inputs.clone(), &options);
+                let mark = Tensor::from_inner(y.clone().inner().mul_scalar(3.0).sin());
+                let grads = (y * mark).sum().backward();
+                inputs.map(|x| x.grad(&grads).expect("a tracked input").into_data())
+            };
+            let got = run(|[q, k, v], options| attention(q, k, v, options));
+            let want = run(|[q, k, v], options| composed(q, k, v, options));
+            for (got, want) in got.iter().zip(&want) {
+                got.assert_approx_eq(want, Tolerance::<f32>::absolute(2e-5));
             }
         }
     }

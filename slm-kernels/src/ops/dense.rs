@@ -5,7 +5,10 @@ use burn::tensor::DType;
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-use super::flex::{self, Constant};
+use super::{
+    flex::{self, Constant},
+    fused,
+};
 use crate::dense::check_features;
 
 /// `x · Wᵀ`.
@@ -13,8 +16,7 @@ use crate::dense::check_features;
 /// On a host device ([`is_host`](super::is_host)) sums are `f32`, the weight is read as it is, and a row of the result has the
 /// same bits whatever the other rows of `x` are. Under autodiff a weight in `f16` or `bf16`, or one without
 /// autodiff, is a constant: the result is differentiable in `x`, on `flex` with `dx = dy · W` read from the
-/// weight as it is. An `f32` weight with autodiff goes through burn's product, so that it gets a gradient where
-/// it is tracked. On other devices a weight of another type than `x` is converted for each call.
+/// weight as it is. An `f32` weight with autodiff gets a gradient where it is tracked. On other devices a weight of another type than `x` is converted for each call.
 ///
 /// # Shapes
 ///
@@ -31,6 +33,9 @@ pub fn dense_linear<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
         let constant = w.dtype() != DType::F32 || !w.is_autodiff();
         if let (true, Some(w)) = (constant, flex::host(&w.clone().inner())) {
             return flex::linear(x, Constant::Dense(flex::contiguous(w)));
+        }
+        if x.dtype() == DType::F32 && w.dtype() == DType::F32 && flex::is_flex(&w.device()) {
+            return fused::linear(x, w);
         }
     }
     composed(x, w)
@@ -65,6 +70,30 @@ mod tests {
             let w = w.clone().cast(dtype);
             let got = dense_linear(x.clone(), &w).into_data();
             got.assert_approx_eq(&composed(x.clone(), &w).into_data(), Tolerance::<f32>::absolute(1e-4));
+        }
+    }
+
+    #[test]
+    fn gradients_of_kernel_and_composition_agree() {
+        let device = Device::flex();
+        let x = Tensor::<3>::random([2, 5, 40], Distribution::Default, &device);
+        let w = Tensor::<2>::random([70, 40], Distribution::Default, &device);
+        for (frozen, w) in [(false, w.clone()), (false, w.clone().transpose().reshape([70, 40])), (true, w)] {
+            let run = |f: fn(Tensor<3>, &Tensor<2>) -> Tensor<3>| {
+                let x = x.clone().autodiff().require_grad();
+                let w = w.clone().autodiff();
+                let w = if frozen { w } else { w.require_grad() };
+                let y = f(x.clone(), &w);
+                let mark = Tensor::from_inner(y.clone().inner().sin());
+                let grads = (y * mark).sum().backward();
+                (x.grad(&grads).expect("a tracked input").into_data(), w.grad(&grads).map(Tensor::into_data))
+            };
+            let (got, want) = (run(dense_linear), run(composed));
+            got.0.assert_approx_eq(&want.0, Tolerance::<f32>::absolute(1e-4));
+            assert_eq!(got.1.is_none(), frozen);
+            if let (Some(got), Some(want)) = (got.1, want.1) {
+                got.assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-4));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor, activation};
 
 #[cfg(feature = "flex")]
-use super::flex;
+use super::{flex, fused};
 #[cfg(feature = "flex")]
 use crate::{output::Output, rows, rows::Heads, simd::Level};
 
@@ -31,6 +31,10 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
             flex::tensor(shape, dtype, |y| rows::rms_norm_into(Level::best(), x, weight, epsilon as f32, y))
         };
         return flex::wrap(y);
+    }
+    #[cfg(feature = "flex")]
+    if fused::runs(&x) {
+        return fused::rms_norm(x, weight, epsilon);
     }
     composed_norm(x, weight, epsilon)
 }
@@ -76,6 +80,10 @@ pub fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
         let turn = |x: Output<'_>| rows::rotate_at(Level::best(), x, angles, heads);
         return flex::wrap(flex::in_place(flex::take(x), turn));
     }
+    #[cfg(feature = "flex")]
+    if fused::runs(&x) && flex::is_flex(&cos.device()) && flex::is_flex(&sin.device()) {
+        return fused::rotate(x, [cos, sin]);
+    }
     composed_rotation(x, cos, sin)
 }
 
@@ -118,6 +126,10 @@ pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tens
         let up = flex::floats(flex::take(up));
         let run = |gate: Output<'_>| rows::gated_at(Level::best(), gate, flex::slice(&up), kind);
         return flex::wrap(flex::in_place(flex::take(gate), run));
+    }
+    #[cfg(feature = "flex")]
+    if fused::runs(&gate) && up.dtype() == gate.dtype() {
+        return fused::gated(gate, up, kind);
     }
     composed_gate(gate, up, kind)
 }
@@ -239,6 +251,49 @@ mod tests {
                     let want = composed_gate(x.clone(), y.clone(), kind);
                     assert_near(gated(x.clone(), y.clone(), kind), want);
                 }
+            }
+        }
+    }
+
+    /// The result of `op` on `inputs` and their gradients, each as one row.
+    fn gradients<const N: usize>(
+        inputs: &[Tensor<4>; N],
+        op: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+    ) -> Vec<Tensor<1>> {
+        let inputs = inputs.each_ref().map(|x| x.clone().autodiff().require_grad());
+        let y = op(inputs.clone());
+        let mut out = vec![y.clone().inner().flatten(0, 3)];
+        let mark = y.clone().inner().mul_scalar(3.0).sin();
+        let grads = (y * Tensor::from_inner(mark)).sum().backward();
+        out.extend(inputs.iter().map(|x| x.grad(&grads).expect("a tracked input").flatten(0, 3)));
+        out
+    }
+
+    #[test]
+    fn gradients_of_kernels_and_compositions_agree() {
+        let device = Device::flex();
+        let random = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, &device);
+        let (x, weight) = (random([2, 5, 3, 24]), random([1, 1, 1, 24]));
+        let view = random([2, 3, 5, 24]).swap_dims(1, 2);
+        let angles = Tensor::<2>::random([5, 10], Distribution::Default, &device);
+        let (cos, sin) = (angles.clone().cos(), angles.sin());
+        for x in [x.clone(), view] {
+            let norm = |f: fn(Tensor<4>, &Tensor<1>, f64) -> Tensor<4>| {
+                gradients(&[x.clone(), weight.clone()], move |[x, w]| f(x, &w.flatten(0, 3), 1e-3))
+            };
+            let turn = |f: fn(Tensor<4>, &Tensor<2>, &Tensor<2>) -> Tensor<4>| {
+                gradients(&[x.clone()], |[x]| f(x, &cos.clone().autodiff(), &sin.clone().autodiff()))
+            };
+            let mut pairs =
+                vec![(norm(rms_norm), norm(composed_norm)), (turn(rotate), turn(composed_rotation))];
+            for kind in [Gate::Silu, Gate::GeluTanh] {
+                let gate = |f: fn(Tensor<4>, Tensor<4>, Gate) -> Tensor<4>| {
+                    gradients(&[x.clone(), x.clone().add_scalar(0.3)], move |[g, u]| f(g, u, kind))
+                };
+                pairs.push((gate(gated), gate(composed_gate)));
+            }
+            for (got, want) in pairs {
+                got.into_iter().zip(want).for_each(|(got, want)| assert_near(got, want));
             }
         }
     }

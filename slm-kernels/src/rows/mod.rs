@@ -1,12 +1,16 @@
 //! What a model does to rows between its matrix products, in one pass each: [`rms_norm`], [`rotate`] and [`gated`] of
 //! a decoder, [`layer_norm`] and [`gelu`] of an encoder, [`add_bias`] of both. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
 
+mod backward;
 mod encoder;
 pub mod scalar;
 
 #[cfg(test)]
 mod tests;
 
+pub use backward::{NormForward, gated_backward, rms_norm_backward};
+#[cfg(feature = "flex")]
+pub(crate) use backward::{gated_backward_into, rms_norm_backward_into};
 pub use encoder::{Normal, add_bias, gelu, layer_norm};
 pub(crate) use encoder::{add_bias_at, gelu_at, layer_norm_at};
 

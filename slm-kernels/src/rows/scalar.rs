@@ -1,6 +1,6 @@
 //! The reference: one number at a time, in order. For tests, and to read what the kernels compute.
 
-use super::{Gate, Heads, Normal, check_rows};
+use super::{Gate, Heads, NormForward, Normal, check_rows};
 use crate::Result;
 use crate::packed::check_length;
 
@@ -58,6 +58,45 @@ pub fn gated(gate: &mut [f32], up: &[f32], kind: Gate) -> Result<()> {
         *gate = act * up;
     }
     Ok(())
+}
+
+/// What [`rms_norm_backward`](super::rms_norm_backward) computes, of checked lengths: the gradients of input and
+/// weight.
+pub fn rms_norm_backward(forward: NormForward<'_>) -> [Vec<f32>; 2] {
+    let width = forward.weight.len().max(1);
+    let (mut dx, mut dweight) = (Vec::with_capacity(forward.x.len()), vec![0.0; forward.weight.len()]);
+    for (x, dy) in forward.x.chunks_exact(width).zip(forward.dy.chunks_exact(width)) {
+        let square = x.iter().map(|v| v * v).sum::<f32>() / width as f32 + forward.epsilon;
+        let products: f32 = x.iter().zip(dy).zip(forward.weight).map(|((x, dy), w)| x * dy * w).sum();
+        for (i, (x, dy)) in x.iter().zip(dy).enumerate() {
+            let away = x * products / (width as f32 * square);
+            dx.push((dy * forward.weight[i] - away) / square.sqrt());
+            dweight[i] += dy * x / square.sqrt();
+        }
+    }
+    [dx, dweight]
+}
+
+/// What [`gated_backward`](super::gated_backward) computes, of checked lengths, by the slope of each activation.
+pub fn gated_backward([gate, up]: [&[f32]; 2], dy: &[f32], kind: Gate) -> [Vec<f32>; 2] {
+    let both = |(g, dy): (&f32, f32)| {
+        let (act, slope) = match kind {
+            Gate::Silu => {
+                let sigma = 1.0 / (1.0 + (-g).exp());
+                (g * sigma, sigma + g * sigma * (1.0 - sigma))
+            }
+            Gate::GeluTanh => {
+                let root = std::f32::consts::FRAC_2_PI.sqrt();
+                let curve = (root * (g + 0.044_715 * g * g * g)).tanh();
+                let inner = root * (1.0 + 3.0 * 0.044_715 * g * g);
+                (g / 2.0 * (1.0 + curve), (1.0 + curve) / 2.0 + g / 2.0 * (1.0 - curve * curve) * inner)
+            }
+        };
+        (dy * slope, dy * act)
+    };
+    let pairs = gate.iter().zip(up).zip(dy).map(|((g, up), dy)| (both((g, dy * up)).0, both((g, *dy)).1));
+    let (dgate, dup) = pairs.unzip();
+    [dgate, dup]
 }
 
 /// What [`layer_norm`](super::layer_norm) computes, of checked lengths.

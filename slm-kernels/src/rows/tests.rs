@@ -10,9 +10,18 @@ fn wave(len: usize, step: f32, height: f32) -> Vec<f32> {
 }
 
 fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    assert_within(2e-6, got, want, what);
+}
+
+/// Gradients are sums of more terms, some of which cancel.
+fn assert_gradient(got: &[f32], want: &[f32], what: &str) {
+    assert_within(3e-5, got, want, what);
+}
+
+fn assert_within(tolerance: f32, got: &[f32], want: &[f32], what: &str) {
     assert_eq!(got.len(), want.len());
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!((got - want).abs() <= 2e-6 * want.abs().max(1.0), "{what} {i}: {got} instead of {want}");
+        assert!((got - want).abs() <= tolerance * want.abs().max(1.0), "{what} {i}: {got} instead of {want}");
     }
 }
 
@@ -28,6 +37,35 @@ proptest! {
             let mut y = vec![f32::NAN; x.len()];
             rms_norm_into(level, &x, &weight, 1e-6, Output::new(&mut y));
             assert_close(&y, &want, "norm");
+        }
+    }
+
+    #[test]
+    fn gradients_of_norms(rows in 0_usize..60, width in 1_usize..600, height in 0.1_f32..4.0) {
+        let (x, weight) = (wave(rows * width, 0.37, height), wave(width, 0.73, 2.0));
+        let forward = NormForward { x: &x, weight: &weight, epsilon: 1e-3, dy: &wave(x.len(), 0.19, 1.0) };
+        let want = scalar::rms_norm_backward(forward);
+        for level in Level::available() {
+            let mut got = want.each_ref().map(|want| vec![f32::NAN; want.len()]);
+            let [dx, dweight] = got.each_mut().map(|got| Output::new(got));
+            backward::rms_norm_backward_into(level, forward, dx, dweight);
+            assert_gradient(&got[0], &want[0], "input");
+            assert_gradient(&got[1], &want[1], "weight");
+        }
+    }
+
+    #[test]
+    fn gradients_of_gates(len in 0_usize..40_000, height in 0.1_f32..12.0) {
+        let (gate, up, dy) = (wave(len, 0.37, height), wave(len, 0.73, 2.0), wave(len, 0.21, 1.0));
+        for kind in [Gate::Silu, Gate::GeluTanh] {
+            let want = scalar::gated_backward([&gate, &up], &dy, kind);
+            for level in Level::available() {
+                let mut got = want.each_ref().map(|want| vec![f32::NAN; want.len()]);
+                let out = got.each_mut().map(|got| Output::new(got));
+                backward::gated_backward_into(level, [&gate, &up, &dy], kind, out);
+                assert_gradient(&got[0], &want[0], "gate");
+                assert_gradient(&got[1], &want[1], "up");
+            }
         }
     }
 

@@ -16,7 +16,7 @@ mod tile;
 
 pub(crate) use element::{Element, load_part, store_part};
 pub(crate) use math::{exp, sigmoid, tanh};
-pub(crate) use tile::{Dots, Outer, dots, outer};
+pub(crate) use tile::{Dots, Outer, dots, product};
 
 /// An instruction set that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The two inner loops of all matrix products: sums of rows with rows, and sums of outer products.
 #![expect(unsafe_code, reason = "pointers into matrices, checked once by the caller")]
 
-use super::{Element, Simd};
+use super::{Element, Simd, strip};
 
 /// `M` packed rows times `N` rows of weights, along `steps` vectors.
 #[derive(Clone, Copy)]
@@ -57,10 +57,12 @@ pub(crate) unsafe fn dots<S: Simd, E: Element, const M: usize, const N: usize>(
 /// `C += A · B` on a tile of `M` rows and `N` vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Outer<E> {
-    /// `[M, depth]`, rows `a_stride` apart.
+    /// `[M, depth]`, rows `a_stride` and columns `a_step` apart.
     pub(crate) a: *const f32,
     /// See `a`.
     pub(crate) a_stride: usize,
+    /// See `a`.
+    pub(crate) a_step: usize,
     /// `[depth, N vectors]`, rows `b_stride` apart.
     pub(crate) b: *const E,
     /// See `b`.
@@ -82,7 +84,7 @@ pub(crate) struct Outer<E> {
 /// # Safety
 /// The matrices must be readable, and `C` writable and unshared, in the extent that their fields say.
 #[inline(always)]
-pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(s: S, tile: Outer<E>) {
+unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(s: S, tile: Outer<E>) {
     let mut sums = [[s.splat(0.0); N]; M];
     if !tile.fresh {
         for (i, sums) in sums.iter_mut().enumerate() {
@@ -106,7 +108,7 @@ pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the contract of this function.
-            let a = s.splat(unsafe { *tile.a.add(i * tile.a_stride + k) });
+            let a = s.splat(unsafe { *tile.a.add(i * tile.a_stride + k * tile.a_step) });
             for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = s.fma(a, b, *sum);
             }
@@ -117,5 +119,62 @@ pub(crate) unsafe fn outer<S: Simd, E: Element, const M: usize, const N: usize>(
             // SAFETY: the contract of this function.
             unsafe { s.store(tile.c.add(i * tile.c_stride + j * S::LANES), *sum) };
         }
+    }
+}
+
+/// [`outer`] on any number of rows and vectors.
+///
+/// # Safety
+/// As [`outer`].
+#[inline(always)]
+pub(crate) unsafe fn product<S: Simd, E: Element>(s: S, rows: usize, vectors: usize, tile: Outer<E>) {
+    for first in (0..rows).step_by(strip(S::LANES)) {
+        let height = (rows - first).min(strip(S::LANES));
+        // SAFETY: the contract of this function.
+        unsafe {
+            let (a, c) = (tile.a.add(first * tile.a_stride), tile.c.add(first * tile.c_stride));
+            strip_product(s, height, vectors, Outer { a, c, ..tile });
+        }
+    }
+}
+
+/// [`outer`] on `height` rows (at most a strip) and any number of vectors.
+///
+/// # Safety
+/// As [`outer`].
+#[inline(always)]
+unsafe fn strip_product<S: Simd, E: Element>(s: S, height: usize, vectors: usize, tile: Outer<E>) {
+    let mut done = 0;
+    while done < vectors {
+        // Few rows leave registers for whole rows of values.
+        let left = vectors - done;
+        let width = if left >= 8 && height <= 2 && S::LANES == 16 {
+            8
+        } else if left >= 4 {
+            4
+        } else {
+            1
+        };
+        // SAFETY: the contract of this function.
+        unsafe {
+            let tile = Outer { b: tile.b.add(done * S::LANES), c: tile.c.add(done * S::LANES), ..tile };
+            match (height, width) {
+                (1, 8) => outer::<S, E, 1, 8>(s, tile),
+                (_, 8) => outer::<S, E, 2, 8>(s, tile),
+                (1, 4) => outer::<S, E, 1, 4>(s, tile),
+                (2, 4) => outer::<S, E, 2, 4>(s, tile),
+                (3, 4) => outer::<S, E, 3, 4>(s, tile),
+                (4, 4) => outer::<S, E, 4, 4>(s, tile),
+                (5, 4) => outer::<S, E, 5, 4>(s, tile),
+                (_, 4) => outer::<S, E, 6, 4>(s, tile),
+                (1, _) => outer::<S, E, 1, 1>(s, tile),
+                (2, _) => outer::<S, E, 2, 1>(s, tile),
+                (3, _) => outer::<S, E, 3, 1>(s, tile),
+                (4, _) => outer::<S, E, 4, 1>(s, tile),
+                (5, _) => outer::<S, E, 5, 1>(s, tile),
+                (_, _) => outer::<S, E, 6, 1>(s, tile),
+            }
+        }
+        done += width;
     }
 }
