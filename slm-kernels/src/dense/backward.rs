@@ -72,7 +72,7 @@ impl<E: Element> Kernel for Panel<'_, E> {
                 ahead: 0,
             };
             // SAFETY: `a` has `depth` columns from `from`; panel and sums have `COLS` columns.
-            unsafe { product(s, self.rows.len(), COLS / S::LANES, tile) };
+            unsafe { product(s, self.rows.len(), self.cols.len().div_ceil(S::LANES), tile) };
         }
         for (i, sums) in sums.chunks_exact(COLS).enumerate() {
             // SAFETY: tasks have disjoint rows or columns; the buffers do not overlap.
@@ -87,17 +87,16 @@ impl<E: Element> Kernel for Panel<'_, E> {
 
 impl<E: Element> Panel<'_, E> {
     /// The numbers `rows`, `self.cols` of the right matrix to `panel`: `[rows, COLS]`, with zeros after the last
-    /// column.
+    /// column to the end of its vector.
     #[inline(always)]
     fn widen<S: Simd>(&self, s: S, rows: Range<usize>, panel: &mut [f32]) {
         let panel = &mut panel[..rows.len() * COLS];
         for (row, to) in rows.zip(panel.chunks_exact_mut(COLS)) {
             let from = &self.b.numbers[row * self.b.cols..][self.cols.clone()];
-            for at in (0..COLS).step_by(S::LANES) {
-                let len = from.len().saturating_sub(at);
-                // SAFETY: `len` elements are left from `at`, none if it is past the end; `to` has a vector.
+            for at in (0..from.len()).step_by(S::LANES) {
+                // SAFETY: elements are left from `at`; `to` has whole vectors.
                 unsafe {
-                    let v = load_part(s, from.as_ptr().wrapping_add(at), len);
+                    let v = load_part(s, from.as_ptr().add(at), from.len() - at);
                     s.store(to.as_mut_ptr().add(at), v);
                 }
             }
