@@ -282,7 +282,9 @@ mod tests {
                 gradients(&[x.clone(), weight.clone()], move |[x, w]| f(x, &w.flatten(0, 3), 1e-3))
             };
             let turn = |f: fn(Tensor<4>, &Tensor<2>, &Tensor<2>) -> Tensor<4>| {
-                gradients(std::slice::from_ref(&x), |[x]| f(x, &cos.clone().autodiff(), &sin.clone().autodiff()))
+                gradients(std::array::from_ref(&x), |[x]| {
+                    f(x, &cos.clone().autodiff(), &sin.clone().autodiff())
+                })
             };
             let mut pairs =
                 vec![(norm(rms_norm), norm(composed_norm)), (turn(rotate), turn(composed_rotation))];
