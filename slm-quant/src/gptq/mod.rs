@@ -43,38 +43,51 @@ struct Choice {
     units: Vec<Unit>,
 }
 
-/// Packs one matrix so that the output for inputs like those of `inputs` changes little.
-///
-/// # Shapes
-/// `weights`: `shape` = `[out, in]`, row-major.
-///
-/// # Errors
-/// A format that does not fit `in`; statistics of another width; a weight that is not finite; inputs that stay
-/// singular with any damping.
-pub fn gptq(
-    weights: &[f32],
-    shape: [usize; 2],
-    format: Format,
-    inputs: &InputStatistics,
-    config: &GptqConfig,
-) -> Result<PackedTensor> {
-    let grid = Grid::new(format, shape[1])?;
-    check(weights, shape)?;
-    let cols = shape[1];
-    if inputs.width() != cols {
-        let (expected, got) = (cols, inputs.width());
-        return Err(slm_kernels::Error::Length { what: "input statistics", expected, got }.into());
+/// `H`, prepared once for all layers that read the same inputs.
+#[derive(Debug)]
+pub struct Gptq {
+    config: GptqConfig,
+    /// Damped, `[in, in]`.
+    h: Vec<f32>,
+    /// The factor of the inverse, in the order of the walk.
+    u: Vec<f32>,
+    order: Vec<usize>,
+    importance: Vec<f32>,
+}
+
+impl Gptq {
+    /// Factors the statistics of inputs.
+    ///
+    /// # Errors
+    /// Inputs that stay singular with any damping.
+    pub fn new(inputs: &InputStatistics, config: GptqConfig) -> Result<Self> {
+        let importance = importance(Some(&inputs.mean_square()), inputs.width())?;
+        let (h, u, order) = prepare(inputs, &config)?;
+        Ok(Self { config, h, u, order, importance })
     }
-    let importance = importance(Some(&inputs.mean_square()), cols)?;
-    let mut choice =
-        Choice { grid, codes: vec![0; weights.len()], units: vec![Unit::default(); weights.len() / grid.unit] };
-    let (h, u, order) = prepare(inputs, config)?;
-    walk::walk(&mut choice, weights, (&u, &order), &importance, config.act_order);
-    drop(u);
-    for _ in 0..config.sweeps {
-        sweep::sweep(&mut choice, weights, &h);
+
+    /// Packs one matrix so that the output for those inputs changes little.
+    ///
+    /// # Shapes
+    /// `weights`: `shape` = `[out, in]`, row-major.
+    ///
+    /// # Errors
+    /// A format that does not fit `in`; statistics of another width; a weight that is not finite.
+    pub fn encode(&self, weights: &[f32], shape: [usize; 2], format: Format) -> Result<PackedTensor> {
+        let grid = Grid::new(format, shape[1])?;
+        check(weights, shape)?;
+        let (expected, got) = (shape[1], self.order.len());
+        if expected != got {
+            return Err(slm_kernels::Error::Length { what: "input statistics", expected, got }.into());
+        }
+        let units = vec![Unit::default(); weights.len() / grid.unit];
+        let mut choice = Choice { grid, codes: vec![0; weights.len()], units };
+        walk::walk(&mut choice, weights, (&self.u, &self.order), &self.importance, self.config.act_order);
+        for _ in 0..self.config.sweeps {
+            sweep::sweep(&mut choice, weights, &self.h);
+        }
+        pack(&grid, &choice.codes, &choice.units)
     }
-    pack(&grid, &choice.codes, &choice.units)
 }
 
 /// The damped `H`, the factor of its inverse in the order of the walk, and that order.

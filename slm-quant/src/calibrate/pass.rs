@@ -1,0 +1,145 @@
+//! One block after the other over all sequences, stopping where linear layers read their inputs.
+//!
+//! The products are those of [`Block`]; what is added is that all sequences wait at each [`Site`] until the layers
+//! that read it have got their new weights. So each layer is calibrated on what it will really see, and no product
+//! is computed twice.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use slm_core::config::{Activation, LayerRope, ModelConfig, NormPlacement, QkNorm};
+use slm_core::nn::{Block, RmsNorm, Rotation};
+use slm_core::{CausalLm, Error as CoreError};
+use slm_kernels::ops::{self, AttentionOptions, Gate};
+
+use super::CalibrationData;
+use crate::Result;
+
+/// A place in a block where linear layers read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Site {
+    AttentionInput,
+    AttentionOutput,
+    MlpInput,
+    MlpHidden,
+}
+
+impl Site {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::AttentionInput, Self::AttentionOutput, Self::MlpInput, Self::MlpHidden];
+
+    /// The layers that read here, by their names within the block.
+    pub(crate) fn linears(self) -> &'static [&'static str] {
+        match self {
+            Self::AttentionInput => &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+            Self::AttentionOutput => &["self_attn.o_proj"],
+            Self::MlpInput => &["mlp.gate_proj", "mlp.up_proj"],
+            Self::MlpHidden => &["mlp.down_proj"],
+        }
+    }
+}
+
+/// What happens at a site: the inputs of all sequences, and the block to be changed.
+pub(crate) type AtSite<'a> = dyn FnMut(Site, &[Tensor<3>], &mut Block) -> Result<()> + 'a;
+
+/// The inputs of the first block, `[1, tokens, hidden]` for each sequence.
+///
+/// # Errors
+/// When a sequence is empty or longer than the model's context.
+pub(crate) fn embed(model: &CausalLm, data: &CalibrationData) -> Result<Vec<Tensor<3>>> {
+    let limit = model.config.context_length();
+    let one = |ids: &Vec<u32>| {
+        if ids.is_empty() || ids.len() > limit {
+            let reason = format!("a sequence of {} tokens; the context holds 1 to {limit}", ids.len());
+            return Err(CoreError::Request { reason }.into());
+        }
+        let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(row, [ids.len()]), &model.device());
+        let x = model.embed_tokens.clone().select(0, ids).cast(burn::tensor::FloatDType::F32);
+        Ok(x.mul_scalar(model.config.multipliers.embedding as f32).unsqueeze())
+    };
+    data.sequences.iter().map(one).collect()
+}
+
+/// Runs block `index` over all sequences, from its inputs to its outputs.
+pub(crate) fn run(
+    config: &ModelConfig,
+    index: usize,
+    block: &mut Block,
+    hidden: &mut [Tensor<3>],
+    at_site: &mut AtSite<'_>,
+) -> Result<()> {
+    let normed = |norm: &Option<RmsNorm>, x: &Tensor<3>| match norm {
+        Some(norm) => norm.forward(x.clone()),
+        None => x.clone(),
+    };
+    let add = |x: &Tensor<3>, y: Tensor<3>| x.clone() + y.mul_scalar(config.multipliers.residual as f32);
+
+    let mut inputs: Vec<_> = hidden.iter().map(|x| normed(&block.input_layernorm, x)).collect();
+    at_site(Site::AttentionInput, &inputs, block)?;
+    for input in &mut inputs {
+        *input = attend(config, index, block, input.clone());
+    }
+    at_site(Site::AttentionOutput, &inputs, block)?;
+    for (input, x) in inputs.iter_mut().zip(hidden.iter_mut()) {
+        let y = block.self_attn.o_proj.forward(input.clone());
+        if config.norms == NormPlacement::Pre {
+            *x = add(x, y);
+            *input = block.post_attention_layernorm.forward(x.clone());
+        } else {
+            *x = add(x, block.post_attention_layernorm.forward(y));
+            *input = normed(&block.pre_feedforward_layernorm, x);
+        }
+    }
+    at_site(Site::MlpInput, &inputs, block)?;
+    let gate = match config.activation {
+        Activation::Silu => Gate::Silu,
+        Activation::GeluTanh => Gate::GeluTanh,
+    };
+    for input in &mut inputs {
+        let (x, mlp) = (input.clone(), &block.mlp);
+        *input = ops::gated(mlp.gate_proj.forward(x.clone()), mlp.up_proj.forward(x), gate);
+    }
+    at_site(Site::MlpHidden, &inputs, block)?;
+    for (input, x) in inputs.into_iter().zip(hidden) {
+        let y = block.mlp.down_proj.forward(input);
+        *x = add(x, normed(&block.post_feedforward_layernorm, &y));
+    }
+    Ok(())
+}
+
+/// Attention up to the inputs of its last projection.
+///
+/// # Shapes
+/// `[1, tokens, hidden]` to `[1, tokens, heads · head_dim]`.
+fn attend(config: &ModelConfig, index: usize, block: &Block, x: Tensor<3>) -> Tensor<3> {
+    let (c, attention) = (config, &block.self_attn);
+    let [batch, tokens, _] = x.dims();
+    let layer = c.layers[index];
+    let heads = |y: Tensor<3>, n: usize| y.reshape([batch, tokens, n, c.head_dim]);
+    let rope = match layer.rope {
+        LayerRope::Global => Some(&c.rope),
+        LayerRope::Local => c.local_rope.as_ref(),
+        LayerRope::None => None,
+    };
+    let rotation = rope.map(|rope| Rotation::new(rope, std::slice::from_ref(&(0..tokens)), &x.device()));
+    let turned = |y: Tensor<3>, n: usize, norm: &Option<RmsNorm>| {
+        let y = match (norm, c.qk_norm) {
+            (Some(norm), QkNorm::Whole) => heads(norm.forward(y), n),
+            (Some(norm), _) => norm.forward(heads(y, n)),
+            (None, _) => heads(y, n),
+        };
+        match &rotation {
+            Some(rotation) => rotation.apply(y),
+            None => y,
+        }
+    };
+    let q = turned(attention.q_proj.forward(x.clone()), c.num_attention_heads, &attention.q_norm);
+    let k = turned(attention.k_proj.forward(x.clone()), c.num_key_value_heads, &attention.k_norm);
+    let v = heads(attention.v_proj.forward(x), c.num_key_value_heads);
+    let options = AttentionOptions {
+        scale: c.multipliers.attention as f32,
+        causal: true,
+        window: layer.window,
+        softcap: c.multipliers.attention_softcap.map(|s| s as f32),
+    };
+    ops::attention(q, k, v, &options).reshape([batch, tokens, c.num_attention_heads * c.head_dim])
+}
