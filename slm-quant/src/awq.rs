@@ -11,7 +11,7 @@ use slm_kernels::packed::Format;
 
 use crate::calibrate::{InputStatistics, Site, read};
 use crate::round::{Search, encode};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Powers of the inputs' magnitude that are tried as factors, in twentieths.
 const TWENTIETHS: usize = 20;
@@ -180,13 +180,5 @@ fn apply(config: &ModelConfig, block: &mut Block, site: Site, factors: &[f32]) {
         if let Some(bias) = bias {
             *bias = bias.clone() / rows;
         }
-    }
-}
-
-/// An error where a model has packed layers that a method would have to change.
-pub(crate) fn refuse_packed(block: &Block, path: &str) -> Result<()> {
-    match block.linears().iter().find(|(_, linear)| matches!(linear.weight, Weight::Packed(_))) {
-        Some((name, _)) => Err(Error::Packed { layer: format!("{path}.{name}") }),
-        None => Ok(()),
     }
 }
