@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use slm_kernels::packed::Format;
 
 use crate::GptqConfig;
-use crate::grid::fits;
 
 /// How codes are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -95,7 +94,7 @@ impl QuantConfig {
             None => self.format,
         };
         match shape {
-            [_, cols] if fits(chosen, *cols) => Some(chosen),
+            [_, cols] if chosen.check(*cols).is_ok() => Some(chosen),
             _ => None,
         }
     }

@@ -76,14 +76,6 @@ pub enum Error {
         /// Input widths of the model's layers.
         widths: Vec<usize>,
     },
-    /// Rows of this width cannot be held in the format.
-    #[error("rows of {cols} weights do not fit {format}\nhint: choose a group that divides the row")]
-    Format {
-        /// The format.
-        format: Format,
-        /// Weights per row.
-        cols: usize,
-    },
     /// A column's importance is negative or not a number.
     #[error("importance of column {column}: expected a number of at least 0, got {value}")]
     Importance {

@@ -17,50 +17,6 @@ use crate::{
 
 const METHOD: &str = "slm";
 
-/// What quantizing a model did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QuantReport {
-    /// Loss of each packed layer, by its path.
-    pub layers: BTreeMap<String, QuantStats>,
-    /// Layers left as they were: a skip pattern, or a width that the group size does not divide.
-    pub left: Vec<String>,
-}
-
-/// Packs the linear layers of `model` that `config` applies to, by round-to-nearest. Adapters stay on top.
-///
-/// # Errors
-/// When no layer can be packed, or a weight is not finite or cannot be read back; the model is then unchanged.
-pub fn quantize_model(model: &mut CausalLm, config: &QuantConfig) -> Result<QuantReport> {
-    let mut report = QuantReport { layers: BTreeMap::new(), left: Vec::new() };
-    let mut packed = BTreeMap::new();
-    let mut widths = BTreeSet::new();
-    for (path, linear) in model.linears() {
-        let shape = linear.weight.dims();
-        widths.insert(shape[1]);
-        let Weight::Dense(weight) = &linear.weight else { continue };
-        if !config.applies_to(&format!("{path}.weight"), &shape) {
-            report.left.push(path);
-            continue;
-        }
-        let values: Vec<f32> = weight.clone().try_into_vec_as().map_err(|e| device_error(&path, &e))?;
-        let (tensor, stats) = quantize_matrix(&values, shape, config)?;
-        packed.insert(path.clone(), tensor);
-        report.layers.insert(path, stats);
-    }
-    if packed.is_empty() {
-        return Err(Error::NothingToPack {
-            group_size: config.group_size,
-            widths: widths.into_iter().collect(),
-        });
-    }
-    for_each(model, &mut |path, weight| {
-        if let Some(tensor) = packed.remove(path) {
-            *weight = Weight::Packed(tensor);
-        }
-    });
-    Ok(report)
-}
-
 /// Expands every packed layer to full precision: the same function, at the speed and size of `f32`.
 pub fn dequantize_model(model: &mut CausalLm) {
     let device = model.device();

@@ -13,7 +13,7 @@ use slm_kernels::packed::{BlockType, Format};
 
 pub(crate) use pack::pack;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// NormalFloat: quantiles of the normal distribution between -1 and 1 (QLoRA, Dettmers et al. 2023, appendix E).
 const NF4: [f32; 16] = [
@@ -127,8 +127,9 @@ impl Grid {
     /// The grid of `format` for rows of `cols` weights.
     ///
     /// # Errors
-    /// [`Error::Format`] where the format does not fit the width.
+    /// Where the format does not fit the width.
     pub(crate) fn new(format: Format, cols: usize) -> Result<Self> {
+        format.check(cols)?;
         let (unit, part, steps) = match format {
             Format::Int8 { group_size } => {
                 (group_size, group_size, Steps::Symmetric { low: -127, high: 127 })
@@ -137,11 +138,7 @@ impl Grid {
             Format::Int4Asym { group_size } => (group_size, group_size, Steps::Affine { high: 15 }),
             Format::Nf4 { group_size } => (group_size, group_size, Steps::Table(&NF4)),
             Format::Block(block) => block_steps(block),
-            _ => return Err(Error::Format { format, cols }),
         };
-        if !fits(format, cols) {
-            return Err(Error::Format { format, cols });
-        }
         Ok(Self { format, cols, unit, part, steps })
     }
 
@@ -203,20 +200,6 @@ impl Grid {
             }
         }
     }
-}
-
-/// Whether rows of `cols` weights can be held in `format`.
-pub(crate) fn fits(format: Format, cols: usize) -> bool {
-    let group = match format {
-        Format::Int8 { group_size } if group_size == cols => return cols > 0,
-        Format::Int8 { group_size }
-        | Format::Int4 { group_size }
-        | Format::Int4Asym { group_size }
-        | Format::Nf4 { group_size } => group_size,
-        Format::Block(block) => block.weights(),
-        _ => return false,
-    };
-    group > 0 && group.is_multiple_of(32) && cols > 0 && cols.is_multiple_of(group)
 }
 
 fn block_steps(block: BlockType) -> (usize, usize, Steps) {
