@@ -136,15 +136,34 @@ impl<'a> Reference<'a> {
         Ok(Self { model, data, hidden })
     }
 
+    /// Mean divergence from the original of a model with other last outputs, but its head.
+    pub(crate) fn divergence(&self, hidden: &[Tensor<3>]) -> Result<f64> {
+        let mut sums = Sums::default();
+        for ((ids, reference), hidden) in self.data.sequences.iter().zip(&self.hidden).zip(hidden) {
+            sums.add_sequence(ids, (self.model, reference), (self.model, hidden))?;
+        }
+        Ok(sums.mean_divergence())
+    }
+
+    /// Mean divergence of another model.
+    pub(crate) fn mean_divergence(&self, model: &CausalLm) -> Result<f64> {
+        Ok(self.sums(model)?.mean_divergence())
+    }
+
+    fn sums(&self, model: &CausalLm) -> Result<Sums> {
+        let mut sums = Sums::default();
+        for (ids, reference) in self.data.sequences.iter().zip(&self.hidden) {
+            sums.add_sequence(ids, (self.model, reference), (model, &hidden(model, ids)?))?;
+        }
+        Ok(sums)
+    }
+
     /// Compares `model` with the original.
     ///
     /// # Errors
     /// When a sequence does not fit the model's context, or logits are not numbers.
     pub fn compare(&self, model: &CausalLm) -> Result<QualityReport> {
-        let mut sums = Sums::default();
-        for (ids, reference) in self.data.sequences.iter().zip(&self.hidden) {
-            sums.add_sequence(ids, (self.model, reference), (model, &hidden(model, ids)?))?;
-        }
+        let mut sums = self.sums(model)?;
         let bytes = stored_bytes(model);
         let weights = self.model.config.num_parameters().max(1) as f64;
         let count = sums.divergences.len().max(1) as f64;
@@ -158,7 +177,7 @@ impl<'a> Reference<'a> {
         Ok(QualityReport {
             original: prediction(sums.nats[0]),
             quantized: prediction(sums.nats[1]),
-            kl_mean: sums.divergences.iter().sum::<f64>() / count,
+            kl_mean: sums.mean_divergence(),
             kl_p99: sums.divergences.get(p99).copied().unwrap_or(f64::NAN),
             same_top: sums.same_top as f64 / count,
             positions: sums.divergences.len(),
@@ -193,6 +212,10 @@ struct Sums {
 }
 
 impl Sums {
+    fn mean_divergence(&self) -> f64 {
+        self.divergences.iter().sum::<f64>() / self.divergences.len().max(1) as f64
+    }
+
     /// Adds all positions of a sequence that have a next token.
     fn add_sequence(
         &mut self,

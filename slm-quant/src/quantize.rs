@@ -77,9 +77,9 @@ pub fn quantize_calibrated(
         }
         let mut done = 4 * index;
         pass::run(&model.config, index, block, &mut hidden, &mut |site, inputs, block| {
-            if work.applies_at(index, site, block) {
-                work.pack_site(index, site, block, Some(&statistics(inputs)?))?;
-            }
+            let applies = work.applies_at(index, site, block);
+            let inputs = applies.then(|| statistics(inputs)).transpose()?;
+            work.pack_site(index, site, block, inputs.as_ref())?;
             done += 1;
             progress(Progress { done, total });
             Ok(())
@@ -133,14 +133,12 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether a layer that reads at `site` is to be packed.
     fn applies_at(&self, index: usize, site: Site, block: &Block) -> bool {
-        let packed = |(name, linear): (&str, &Linear)| {
+        block.linears().into_iter().any(|(name, linear)| {
             site.linears().contains(&name)
                 && self.format_of(&format!("model.layers.{index}.{name}"), linear).is_some()
-        };
-        let applies = block.linears().into_iter().any(packed);
-        // Layers that are left alone are still to be reported.
-        applies || block.linears().iter().any(|(name, _)| site.linears().contains(name)) && self.config.method == Method::Nearest
+        })
     }
 
     /// Scales the inputs of a block's layers, as they are without packing this block.
