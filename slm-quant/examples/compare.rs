@@ -1,7 +1,7 @@
 //! Methods and formats side by side: what each costs in bits and loses in divergence.
 //!
 //! ```console
-//! cargo run --release -p slm-quant --example compare -- MODEL CALIBRATION.txt TEST.txt [DENSE ..]
+//! cargo run --release -p slm-quant --example compare -- MODEL CALIBRATION.txt TEST.txt int4-g32,q4_K [DENSE ..]
 //! ```
 //!
 //! MODEL is a Hugging Face directory. Calibration and test are different texts of the domain. Each further directory
@@ -23,13 +23,10 @@ use slm_quant::{
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-const FORMATS: [&str; 9] =
-    ["int8-g32", "int4-g32", "int4-g64", "int4a-g32", "nf4-g64", "iq4_nl", "q4_K", "q5_K", "q6_K"];
-
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, calibration, test, dense @ ..] = arguments.as_slice() else {
-        return Err("usage: compare MODEL CALIBRATION.txt TEST.txt [DENSE ..]".into());
+    let [model, calibration, test, formats, dense @ ..] = arguments.as_slice() else {
+        return Err("usage: compare MODEL CALIBRATION.txt TEST.txt FORMATS [DENSE ..]".into());
     };
     let device = Device::flex();
     let local = LocalModel::load(Path::new(model), &device)?;
@@ -60,7 +57,7 @@ fn main() -> Outcome<()> {
             row(&name, &format!("{method:?}"), Some(plan.bits_per_weight), &report, seconds);
         }
     }
-    for format in FORMATS {
+    for format in formats.split(',').filter(|f| !f.is_empty()) {
         for method in Method::ALL {
             let config = QuantConfig { format: format.parse()?, method, ..QuantConfig::default() };
             match measure(&original, &config, &calibration, &reference) {

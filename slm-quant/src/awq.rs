@@ -182,3 +182,42 @@ fn apply(config: &ModelConfig, block: &mut Block, site: Site, factors: &[f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::tensor::{Device, Int};
+    use slm_core::CausalLm;
+
+    use super::*;
+
+    /// Whatever the factors are, the dense model stays the function that it was.
+    #[test]
+    fn scaling_changes_nothing_before_packing() -> Result<()> {
+        for family in ["llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "olmo2", "granite"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens").join(family);
+            let original = CausalLm::load(&path, &Device::flex())?;
+            let mut model = original.clone();
+            for block in &mut model.layers {
+                for site in Site::ALL {
+                    let width = block.linears().iter().find(|(n, _)| site.linears().contains(n));
+                    let width = width.map_or(0, |(_, linear)| linear.weight.dims()[1]);
+                    let raw: Vec<f32> = (0..width).map(|i| 0.3 + (i as f32 * 0.7).sin().abs() * 3.0).collect();
+                    let factors = shared_magnitudes(&original.config, site, &raw);
+                    if can_divide(&original.config, block, site) {
+                        apply(&original.config, block, site, &factors);
+                    }
+                }
+            }
+            let ids = || Tensor::<2, Int>::from_data(TensorData::from([[1, 5, 9, 40, 7, 2]]), &Device::flex());
+            let want = read(original.hidden(ids(), None)?)?;
+            let got = read(model.hidden(ids(), None)?)?;
+            let scale = want.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() < 1e-3 * scale, "{family}: {got} {want}");
+            }
+        }
+        Ok(())
+    }
+}

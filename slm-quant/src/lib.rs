@@ -29,7 +29,7 @@ mod store;
 mod error;
 
 pub use calibrate::{CalibrationConfig, CalibrationData, InputStatistics};
-pub use config::{Method, Override, QuantConfig};
+pub use config::{Bits, Method, Override, QuantConfig};
 pub use error::{Error, Result};
 pub use gptq::{Gptq, GptqConfig};
 pub use model::{dequantize_model, load_model, save_model};

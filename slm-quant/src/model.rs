@@ -1,18 +1,17 @@
 //! Whole models: quantized in place, saved as a directory, loaded again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
 use half::f16;
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 use slm_core::model::{Value, write_atomically};
 use slm_core::nn::Weight;
 use slm_core::{CausalLm, ModelConfig};
 
 use crate::{
-    Error, QuantConfig, QuantStats, Result, Stored, Values, load_packed, quantize_matrix, save_packed,
+    Error, Result, Stored, Values, load_packed, save_packed,
 };
 
 const METHOD: &str = "slm";
@@ -90,6 +89,3 @@ fn for_each(model: &mut CausalLm, f: &mut dyn FnMut(&str, &mut Weight)) {
     }
 }
 
-fn device_error(path: &str, e: &impl std::fmt::Debug) -> Error {
-    slm_core::Error::Device { reason: format!("{path}: {e:?}") }.into()
-}

@@ -143,3 +143,59 @@ fn attend(config: &ModelConfig, index: usize, block: &Block, x: Tensor<3>) -> Te
     };
     ops::attention(q, k, v, &options).reshape([batch, tokens, c.num_attention_heads * c.head_dim])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// The pass repeats what [`CausalLm`] does, so that it can stop in between: it must not drift from it.
+    #[test]
+    fn the_pass_gives_the_models_outputs() -> Result<()> {
+        let families = [
+            "llama", "mistral", "qwen2", "qwen3", "phi3", "phi4", "gemma2", "gemma3", "smollm3", "olmo2",
+            "granite", "yarn", "linear", "dynamic",
+        ];
+        for family in families {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens").join(family);
+            let model = CausalLm::load(&path, &Device::flex())?;
+            let sequences: Vec<Vec<u32>> = vec![(1..20).collect(), vec![5, 9, 40, 7, 300, 2, 77]];
+            let data = CalibrationData { sequences, bytes: 0 };
+            let mut hidden = embed(&model, &data)?;
+            let mut sites = 0;
+            for (index, block) in model.layers.iter().enumerate() {
+                run(&model.config, index, &mut block.clone(), &mut hidden, &mut |site, inputs, block| {
+                    sites += 1;
+                    for (name, linear) in block.linears() {
+                        if site.linears().contains(&name) {
+                            assert_eq!(inputs[0].dims()[2], linear.weight.dims()[1], "{family} {name}");
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+            assert_eq!(sites, 4 * model.layers.len());
+            for (ids, got) in data.sequences.iter().zip(hidden) {
+                let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+                let ids = Tensor::<2, Int>::from_data(TensorData::new(row, [1, ids.len()]), &model.device());
+                let want = model.hidden(ids, None)?.into_data();
+                assert_eq!(model.norm.forward(got).into_data(), want, "{family}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sequences_that_do_not_fit_are_refused() -> Result<()> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/qwen3");
+        let model = CausalLm::load(&path, &Device::flex())?;
+        for sequence in [vec![], vec![1; model.config.context_length() + 1]] {
+            let data = CalibrationData { sequences: vec![sequence], bytes: 0 };
+            assert!(embed(&model, &data).is_err());
+        }
+        Ok(())
+    }
+}

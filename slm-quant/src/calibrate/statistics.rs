@@ -85,16 +85,6 @@ impl InputStatistics {
         (0..n * n).map(|at| entry(at / n, at % n)).collect()
     }
 
-    /// The statistics of the same inputs, each divided by its factor.
-    pub(crate) fn divided_by(&self, factors: &[f32]) -> Self {
-        let mut divided = self.clone();
-        for (sums, row) in divided.sums.chunks_exact_mut(self.width.max(1)).zip(factors) {
-            let row = f64::from(*row);
-            sums.iter_mut().zip(factors).for_each(|(sum, column)| *sum /= row * f64::from(*column));
-        }
-        divided.magnitudes.iter_mut().zip(factors).for_each(|(sum, f)| *sum /= f64::from(*f));
-        divided
-    }
 }
 
 /// A tensor's numbers.
