@@ -28,7 +28,7 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    fn float(self, device: &Device) -> Option<FloatType> {
+    pub(crate) fn float(self, device: &Device) -> Option<FloatType> {
         if ops::is_host(device) { self.float } else { Some(self.float.unwrap_or(FloatType::F32)) }
     }
 }

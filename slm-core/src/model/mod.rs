@@ -2,15 +2,18 @@
 
 mod files;
 mod float;
+mod held;
 mod init;
 mod layout;
 mod load;
 mod save;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-pub use files::{TensorFile, write_atomically};
+pub use files::{TensorFile, write_atomically, write_atomically_with};
 pub use float::FloatType;
-pub(crate) use layout::layout;
+pub(crate) use files::widen;
+pub(crate) use held::Held;
+pub(crate) use layout::{Stored, layout};
 pub use load::{LoadOptions, Value};
 
 use crate::config::ModelConfig;
