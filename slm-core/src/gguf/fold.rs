@@ -2,27 +2,40 @@
 
 use std::path::Path;
 
-use burn::tensor::Tensor;
-
-use crate::config::Family;
+use crate::config::{Family, ModelConfig};
 use crate::nn::{RmsNorm, Weight};
 use crate::{CausalLm, Error, Result};
 
-/// Gemma's scores are scaled by a constant of the checkpoint, which llama.cpp takes to be `1/√head_dim`: the rest goes
-/// into the queries.
-pub(super) fn for_llama_cpp(mut model: CausalLm, path: &Path) -> Result<CausalLm> {
-    let c = &mut model.config;
-    let heads = match (c.family, c.num_hidden_layers) {
+/// The scale of Gemma's scores that llama.cpp assumes; `None` for families whose files say it.
+fn assumed(c: &ModelConfig) -> Option<f64> {
+    let width = match (c.family, c.num_hidden_layers) {
+        // Known by their depth: the 27B models.
         (Family::Gemma2, 46) | (Family::Gemma3, 62) => c.hidden_size / c.num_attention_heads,
         (Family::Gemma2 | Family::Gemma3, _) => c.head_dim,
-        _ => return Ok(model),
+        _ => return None,
     };
-    let assumed = 1.0 / (heads as f64).sqrt();
-    let factor = (c.multipliers.attention / assumed) as f32;
-    c.multipliers.attention = assumed;
-    if (factor - 1.0).abs() < 1e-6 {
-        return Ok(model);
+    Some(1.0 / (width as f64).sqrt())
+}
+
+/// What queries have to be multiplied with, so that the assumed scale is right.
+pub(super) fn query_factor(c: &ModelConfig) -> Option<f32> {
+    let factor = (c.multipliers.attention / assumed(c)?) as f32;
+    Some(factor).filter(|f| (f - 1.0).abs() >= 1e-6)
+}
+
+/// Whether the factor goes into a norm, where no adapter is concerned.
+pub(super) fn in_norm(model: &CausalLm) -> bool {
+    model.layers.iter().all(|block| block.self_attn.q_norm.is_some())
+}
+
+/// Gemma's scores are scaled by a constant of the checkpoint, for which the format has no key: what llama.cpp does not
+/// assume goes into the queries.
+pub(super) fn for_llama_cpp(mut model: CausalLm, path: &Path) -> Result<CausalLm> {
+    let factor = query_factor(&model.config);
+    if let Some(assumed) = assumed(&model.config) {
+        model.config.multipliers.attention = assumed;
     }
+    let Some(factor) = factor else { return Ok(model) };
     for block in &mut model.layers {
         let attention = &mut block.self_attn;
         if let Some(norm) = &mut attention.q_norm {
@@ -30,7 +43,7 @@ pub(super) fn for_llama_cpp(mut model: CausalLm, path: &Path) -> Result<CausalLm
             continue;
         }
         match &mut attention.q_proj.weight {
-            Weight::Dense(w) => *w = scaled(w, factor),
+            Weight::Dense(w) => *w = w.clone().mul_scalar(factor),
             Weight::Packed(_) => {
                 let reason = "the constant that scales the scores cannot be put into packed queries\nhint: export \
                               before packing";
@@ -39,10 +52,6 @@ pub(super) fn for_llama_cpp(mut model: CausalLm, path: &Path) -> Result<CausalLm
         }
     }
     Ok(model)
-}
-
-fn scaled(w: &Tensor<2>, factor: f32) -> Tensor<2> {
-    w.clone().mul_scalar(factor)
 }
 
 /// The norm's weight is its distance from one.

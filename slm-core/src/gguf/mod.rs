@@ -5,12 +5,14 @@
 //!
 //! The format's dimensions run fastest first; here, as everywhere in this crate, a matrix is `[rows, cols]`.
 
+mod adapter;
 mod config;
 mod file;
 mod fold;
 mod load;
 mod metadata;
 mod names;
+mod ollama;
 mod reader;
 mod rope;
 mod save;
