@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use slm_kernels::MappedFile;
 
@@ -20,7 +19,7 @@ const MAX_DIMENSIONS: u32 = 4;
 #[derive(Debug, Clone)]
 pub struct GgufFile {
     path: PathBuf,
-    map: Arc<MappedFile>,
+    map: MappedFile,
     header: GgufHeader,
 }
 
@@ -159,7 +158,7 @@ impl GgufFile {
     pub fn open(path: &Path) -> Result<Self> {
         let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
         let header = GgufHeader::parse(&map).map_err(|reason| Error::gguf(path, reason))?;
-        Ok(Self { path: path.into(), map: Arc::new(map), header })
+        Ok(Self { path: path.into(), map, header })
     }
 
     /// Where it is.
@@ -191,7 +190,7 @@ impl GgufFile {
         self.map.get(tensor.range.clone()).unwrap_or_default()
     }
 
-    pub(super) fn map(&self) -> &Arc<MappedFile> {
+    pub(super) fn map(&self) -> &MappedFile {
         &self.map
     }
 

@@ -1,6 +1,10 @@
 //! The same function in the constants that llama.cpp assumes.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use half::f16;
+use slm_kernels::{Format, PackedTensor};
 
 use crate::config::{Family, ModelConfig};
 use crate::nn::{RmsNorm, Weight};
@@ -44,14 +48,25 @@ pub(super) fn for_llama_cpp(mut model: CausalLm, path: &Path) -> Result<CausalLm
         }
         match &mut attention.q_proj.weight {
             Weight::Dense(w) => *w = w.clone().mul_scalar(factor),
-            Weight::Packed(_) => {
-                let reason = "the constant that scales the scores cannot be put into packed queries\nhint: export \
-                              before packing";
-                return Err(Error::gguf(path, reason));
-            }
+            Weight::Packed(w) => *w = scaled(w, factor, path)?,
         }
     }
     Ok(model)
+}
+
+/// The same codes with other scales.
+fn scaled(w: &PackedTensor, factor: f32, path: &Path) -> Result<PackedTensor> {
+    if matches!(w.format(), Format::Block(_)) || w.input_order().is_some() {
+        let reason = "the constant that scales the scores cannot be put into blocks of queries\nhint: export the model \
+                      before it is packed";
+        return Err(Error::gguf(path, reason));
+    }
+    let times = |numbers: &[f16]| -> Arc<[f16]> {
+        numbers.iter().map(|n| f16::from_f32(n.to_f32() * factor)).collect()
+    };
+    let (scales, minimums) = (times(w.scales()), w.minimums().map(times));
+    PackedTensor::from_parts(w.codes().to_vec(), scales, minimums, [w.rows(), w.cols()], w.format())
+        .map_err(|e| Error::gguf(path, e.to_string()))
 }
 
 /// The norm's weight is its distance from one.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
+use slm_kernels::{BlockType, Bytes, PackedTensor};
 
 use super::config::CONFIG_TENSORS;
 use super::names::{Interleaved, tensor_name};
@@ -41,7 +42,8 @@ impl CausalLm {
             for (name, rows) in stored.parts {
                 let part = Part { file, tensor, rows: from..from + rows, order };
                 from += rows;
-                let value = part.value(if tensor.shape.len() == 1 { Some(FloatType::F32) } else { float })?;
+                let float = if tensor.shape.len() == 1 { Some(FloatType::F32) } else { float };
+                let value = part.value(&stored.name, float)?;
                 let offset = config.norm_weight == NormWeight::OffsetFromOne && name.ends_with("norm.weight");
                 values.insert(name, if offset { minus_one(value) } else { value });
             }
@@ -95,11 +97,11 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn value(&self, float: Option<FloatType>) -> Result<Value> {
+    fn value(&self, name: &str, float: Option<FloatType>) -> Result<Value> {
         let mut shape = self.tensor.shape.clone();
         shape[0] = self.rows.len();
         let Some(stored) = self.tensor.kind.float() else {
-            return self.blocks([shape[0], shape.get(1).copied().unwrap_or(1)]);
+            return self.blocks(name);
         };
         if self.order.is_none()
             && float.is_none_or(|float| float == stored)
@@ -133,7 +135,21 @@ impl Part<'_> {
         }
     }
 
-    fn blocks(&self, _shape: [usize; 2]) -> Result<Value> {
-        Err(self.file.error(format!("a tensor is {}, which this version does not read", self.tensor.kind)))
+    fn blocks(&self, name: &str) -> Result<Value> {
+        let kind = self.tensor.kind;
+        let (Some(block), [_, cols]) = (BlockType::from_ggml_type(kind.number()), self.tensor.shape[..]) else {
+            let known: Vec<String> = BlockType::ALL.iter().map(|b| b.name().to_uppercase()).collect();
+            return Err(self.file.error(format!(
+                "{name} is {kind} of {:?}, which is not read\nhint: take a file in F32, F16, BF16, {}",
+                self.tensor.shape,
+                known.join(", ")
+            )));
+        };
+        let bytes = match self.order {
+            None => Bytes::mapped(self.file.map(), self.range()),
+            Some(_) => Ok(self.bytes().into_owned().into()),
+        };
+        let packed = bytes.and_then(|bytes| PackedTensor::from_blocks(bytes, [self.rows.len(), cols], block));
+        packed.map(Value::Packed).map_err(|e| self.file.error(format!("{name}: {e}")))
     }
 }

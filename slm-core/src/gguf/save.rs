@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::names::{Interleaved, tensor_name};
-use super::tensors::{Encoded, encode};
+use super::tensors;
 use super::{GgufType, GgufValue, GgufWriter, fold, metadata, rope};
 use crate::config::{ModelConfig, NormWeight};
 use crate::model::{FloatType, Held, Stored, layout};
@@ -70,22 +70,22 @@ fn save(model: &CausalLm, text: Text<'_>, path: &Path, options: &GgufOptions) ->
     for (key, value) in vocabulary(config, text)? {
         writer.set(key, value);
     }
-    let mut tensors = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for (name, values) in rope::tensors(config) {
         writer.tensor(name, &[values.len()], GgufType::F32, move || {
             Ok(Cow::Owned(values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         });
-        *tensors.entry(GgufType::F32.to_string()).or_insert(0) += 1;
+        *counts.entry(GgufType::F32.to_string()).or_insert(0) += 1;
     }
     for stored in layout(config) {
         let tensor = Tensor::new(config, stored, &held, options.float, path)?;
-        *tensors.entry(tensor.kind.to_string()).or_insert(0) += 1;
+        *counts.entry(tensor.kind.to_string()).or_insert(0) += 1;
         let (name, shape, kind) = (tensor.name.clone(), tensor.stored.shape.clone(), tensor.kind);
         writer.tensor(name, &shape, kind, move || tensor.content());
     }
-    writer.set("general.file_type", file_type(&tensors));
+    writer.set("general.file_type", file_type(&counts));
     writer.write(path)?;
-    Ok(GgufExport { tensors, differences: metadata::differences(config) })
+    Ok(GgufExport { tensors: counts, differences: metadata::differences(config) })
 }
 
 fn general(options: &GgufOptions) -> Vec<(String, GgufValue)> {
@@ -165,7 +165,7 @@ impl<'a> Tensor<'a> {
         let parts = stored.parts.iter().map(|(n, _)| held.get(n).ok_or_else(|| missing(n)));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let float = if stored.shape.len() == 1 { FloatType::F32 } else { float };
-        let kinds: Vec<GgufType> = parts.iter().map(|part| Encoded::kind(part, float)).collect();
+        let kinds: Vec<GgufType> = parts.iter().map(|part| tensors::kind(part, float)).collect();
         let kind = if kinds.iter().all(|k| *k == kinds[0]) { kinds[0] } else { float.into() };
         let name = tensor_name(config, &stored.name).ok_or_else(|| missing(&stored.name))?;
         Ok(Self {
@@ -183,7 +183,7 @@ impl<'a> Tensor<'a> {
     fn content(&self) -> Result<Cow<'a, [u8]>> {
         let mut all = Vec::new();
         for (part, (name, _)) in self.parts.iter().zip(&self.stored.parts) {
-            let mut encoded = encode(part, name, (self.kind, self.float), self.plus_one)?;
+            let mut encoded = tensors::encode(part, name, (self.kind, self.float), self.plus_one)?;
             if let Some(order) = self.order {
                 let rows = self.stored.shape[0];
                 let width = encoded.len() / rows.max(1);

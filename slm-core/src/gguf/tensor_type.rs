@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use slm_kernels::BlockType;
+
 use crate::model::FloatType;
 
 /// Type of a tensor, by its number in the format.
@@ -96,6 +98,12 @@ impl From<FloatType> for GgufType {
             FloatType::F16 => Self::F16,
             FloatType::Bf16 => Self::BF16,
         }
+    }
+}
+
+impl From<BlockType> for GgufType {
+    fn from(block: BlockType) -> Self {
+        Self(block.ggml_type())
     }
 }
 

@@ -36,8 +36,7 @@ impl CausalLm {
     /// When a layer has an adapter, which no file of a model holds.
     pub(crate) fn held(&self) -> Result<BTreeMap<String, Held>> {
         let mut all = BTreeMap::new();
-        let embedding = Weight::Dense(self.embed_tokens.clone());
-        all.insert("model.embed_tokens.weight".to_owned(), Held::Matrix(embedding));
+        all.insert("model.embed_tokens.weight".to_owned(), Held::Matrix(self.embed_tokens.clone()));
         for (index, block) in self.layers.iter().enumerate() {
             let prefix = format!("model.layers.{index}");
             for (name, linear) in block.linears() {

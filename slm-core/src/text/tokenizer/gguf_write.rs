@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::spec::{BytePattern, DIGITS, GPT2, LLAMA3, O200K, QWEN2, TEKKEN};
 use super::{Tokenizer, gguf};
 use crate::text::gguf::GgufVocab;
-use crate::{Error, Result};
+use crate::Result;
 
 const NORMAL: i32 = 1;
 const UNUSED: i32 = 5;
