@@ -1,7 +1,43 @@
 //! [`QuantConfig`]: which weights are quantized, and how.
 
 use serde::{Deserialize, Serialize};
-use slm_kernels::Bits;
+use slm_kernels::Format;
+
+/// Width of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bits {
+    /// Two weights per byte.
+    Int4,
+    /// One weight per byte.
+    Int8,
+}
+
+impl Bits {
+    /// Bits of a code: 4 or 8.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Int4 => 4,
+            Self::Int8 => 8,
+        }
+    }
+
+    /// The variant of `width` bits, if there is one.
+    pub const fn from_width(width: usize) -> Option<Self> {
+        match width {
+            4 => Some(Self::Int4),
+            8 => Some(Self::Int8),
+            _ => None,
+        }
+    }
+
+    /// The format with codes of this width.
+    pub const fn format(self, group_size: usize) -> Format {
+        match self {
+            Self::Int4 => Format::Int4 { group_size },
+            Self::Int8 => Format::Int8 { group_size },
+        }
+    }
+}
 
 /// Which weights are quantized, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +94,8 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Serializes [`Bits`] as a number.
 pub(crate) mod width {
+    use super::Bits;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use slm_kernels::Bits;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     pub(crate) fn serialize<S: Serializer>(bits: &Bits, serializer: S) -> Result<S::Ok, S::Error> {

@@ -19,7 +19,7 @@ pub fn quantize_matrix(
     shape: [usize; 2],
     config: &QuantConfig,
 ) -> Result<(PackedTensor, QuantStats)> {
-    let packed = PackedTensor::quantize(weights, shape[0], shape[1], config.bits, config.group_size)?;
+    let packed = PackedTensor::quantize(weights, shape[0], shape[1], config.bits.format(config.group_size))?;
     let stats = QuantStats::measure(weights, &packed)?;
     Ok((packed, stats))
 }

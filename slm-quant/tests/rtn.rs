@@ -1,6 +1,7 @@
 //! Rounding to nearest, and what is said about it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use half::f16;
 use slm_quant::{Bits, PackedTensor, QuantConfig, QuantStats, quantize_matrix};
 
 fn wave(len: usize) -> Vec<f32> {
@@ -20,15 +21,17 @@ fn more_bits_and_smaller_groups_lose_less() {
         small.snr_db > large.snr_db && eight.snr_db > small.snr_db + 15.0,
         "{small:?} {large:?} {eight:?}"
     );
-    assert_eq!(small.bits_per_weight, 5.0);
-    assert_eq!(large.bits_per_weight, 4.25);
-    assert_eq!(eight.bits_per_weight, 8.25);
+    assert_eq!(small.bits_per_weight, 4.5);
+    assert_eq!(large.bits_per_weight, 4.125);
+    assert_eq!(eight.bits_per_weight, 8.125);
 }
 
 #[test]
 fn the_measures_of_a_known_error() {
     // Codes of 1 and scales of 1: every weight is 1 after packing.
-    let packed = PackedTensor::from_parts(vec![1_u8; 64], vec![1.0], [1, 64], Bits::Int8, 64).unwrap();
+    let packed =
+        PackedTensor::from_parts(vec![1_u8; 64], vec![f16::ONE], None, [1, 64], Bits::Int8.format(64))
+            .unwrap();
     let mut weights = vec![1.0; 64];
     assert_eq!(QuantStats::measure(&weights, &packed).unwrap().snr_db, f64::INFINITY);
     weights[3] = 3.0;

@@ -1,7 +1,7 @@
 //! Checkpoints with packed tensors: one safetensors file.
 //!
-//! A packed tensor `NAME` is two tensors, `NAME.codes` (U8, `[rows, bytes per row]`) and `NAME.scales` (F32,
-//! `[rows, groups]`; F16 is read too), in the layout of [`slm_kernels::packed`]. Others keep name and type.
+//! A packed tensor `NAME` is two tensors, `NAME.codes` (U8, `[rows, bytes per row]`) and `NAME.scales` (F16,
+//! `[rows, groups]`; F32 is read too), in the layout of [`slm_kernels::packed`]. Others keep name and type.
 //! The file's metadata entry `slm.quant` is JSON:
 //! `{"version": 1, "tensors": {NAME: {"bits": 4, "group_size": 64}}}`.
 
@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
-use slm_kernels::{Bits, PackedTensor};
+use slm_kernels::PackedTensor;
+
+use crate::Bits;
 
 pub use read::load_packed;
 pub use write::save_packed;

@@ -72,11 +72,11 @@ impl Checkpoint<'_> {
         }
         let scales = self.view(&scales_name)?;
         let values = match scales.dtype() {
-            Dtype::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(scales.data()),
-            Dtype::F16 => {
-                let values = bytemuck::pod_collect_to_vec::<u8, f16>(scales.data());
-                values.into_iter().map(f16::to_f32).collect()
+            Dtype::F32 => {
+                let values = bytemuck::pod_collect_to_vec::<u8, f32>(scales.data());
+                values.into_iter().map(f16::from_f32).collect()
             }
+            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(scales.data()),
             other => return Err(self.error(&scales_name, format!("expected F32 or F16, got {other:?}"))),
         };
         let &[rows, groups] = scales.shape() else {
@@ -84,12 +84,13 @@ impl Checkpoint<'_> {
         };
         let cols = groups.checked_mul(packing.group_size);
         let cols = cols.ok_or_else(|| self.error(&scales_name, format!("{groups} groups are too many")))?;
-        let expected = [rows, packing.bits.bytes(cols)];
+        let format = packing.bits.format(packing.group_size);
+        let expected = [rows, format.row_bytes(cols)];
         if codes.shape() != expected {
             let got = codes.shape();
             return Err(self.error(&codes_name, format!("expected shape {expected:?}, got {got:?}")));
         }
-        PackedTensor::from_parts(codes.data(), values, [rows, cols], packing.bits, packing.group_size)
+        PackedTensor::from_parts(codes.data().to_vec(), values, None, [rows, cols], format)
             .map_err(|e| self.error(name, e.to_string()))
     }
 

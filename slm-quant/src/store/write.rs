@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensorError, View};
 
 use super::{Description, FORMAT_VERSION, METADATA_KEY, Packing, Stored, Values, codes_name, scales_name};
-use crate::{Error, Result};
+use crate::{Bits, Error, Format, PackedTensor, Result};
 
 /// A tensor as safetensors sees it.
 struct Part<'a> {
@@ -48,7 +48,8 @@ pub fn save_packed(path: impl AsRef<Path>, tensors: &BTreeMap<String, Stored>) -
     let mut parts = BTreeMap::new();
     for (name, stored) in tensors {
         if let Stored::Packed(packed) = stored {
-            let packing = Packing { bits: packed.bits(), group_size: packed.group_size() };
+            let (bits, group_size) = width(path, name, packed)?;
+            let packing = Packing { bits, group_size };
             description.tensors.insert(name.clone(), packing);
         }
         for (name, part) in split(path, name, stored)? {
@@ -67,17 +68,29 @@ pub fn save_packed(path: impl AsRef<Path>, tensors: &BTreeMap<String, Stored>) -
     })
 }
 
+/// Bits and group size of a format that this version stores.
+fn width(path: &Path, name: &str, packed: &PackedTensor) -> Result<(Bits, usize)> {
+    match packed.format() {
+        Format::Int4 { group_size } => Ok((Bits::Int4, group_size)),
+        Format::Int8 { group_size } => Ok((Bits::Int8, group_size)),
+        other => Err(tensor(path, name, format!("expected 4 or 8 bits in groups, got {other}"))),
+    }
+}
+
 /// The tensors of the file that hold `stored`.
 fn split<'a>(path: &Path, name: &str, stored: &'a Stored) -> Result<Vec<(String, Part<'a>)>> {
     let (shape, values) = match stored {
         Stored::Dense { shape, values } => (shape, values),
         Stored::Packed(packed) => {
             let (rows, cols) = (packed.rows(), packed.cols());
-            let codes =
-                Part { dtype: Dtype::U8, shape: vec![rows, packed.bits().bytes(cols)], data: packed.codes() };
+            let codes = Part {
+                dtype: Dtype::U8,
+                shape: vec![rows, packed.format().row_bytes(cols)],
+                data: packed.codes(),
+            };
             let scales = Part {
-                dtype: Dtype::F32,
-                shape: vec![rows, cols / packed.group_size()],
+                dtype: Dtype::F16,
+                shape: vec![rows, packed.format().row_scales(cols)],
                 data: bytemuck::cast_slice(packed.scales()),
             };
             return Ok(vec![(codes_name(name), codes), (scales_name(name), scales)]);
