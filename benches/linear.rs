@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use slm::core::nn::Linear;
-use slm::quant::{Bits, PackedTensor};
+use slm::quant::{Format, PackedTensor};
 
 const ROUNDS: usize = 15;
 const SHAPE: [usize; 2] = [3072, 1024];
@@ -21,12 +21,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [rows, cols] = SHAPE;
     let device = Device::flex();
     let weights: Vec<f32> = (0..rows * cols).map(|i| ((i % 8191) as f32 * 0.37).sin() * 0.05).collect();
-    let pack = |bits| PackedTensor::quantize(&weights, rows, cols, bits, 64);
+    let pack = |format| PackedTensor::quantize(&weights, rows, cols, format);
     let dense = || Linear::dense(Tensor::from_data(TensorData::new(weights.clone(), SHAPE), &device));
     let contenders: Vec<(&str, Vec<Linear>)> = vec![
         ("f32", (0..LAYERS).map(|_| dense()).collect()),
-        ("int8", (0..LAYERS).map(|_| pack(Bits::Int8).map(Linear::packed)).collect::<Result<_, _>>()?),
-        ("int4", (0..LAYERS).map(|_| pack(Bits::Int4).map(Linear::packed)).collect::<Result<_, _>>()?),
+        (
+            "int8",
+            (0..LAYERS)
+                .map(|_| pack(Format::Int8 { group_size: 64 }).map(Linear::packed))
+                .collect::<Result<_, _>>()?,
+        ),
+        (
+            "int4",
+            (0..LAYERS)
+                .map(|_| pack(Format::Int4 { group_size: 64 }).map(Linear::packed))
+                .collect::<Result<_, _>>()?,
+        ),
     ];
     println!("{LAYERS} layers {rows} x {cols}, best of {ROUNDS} rounds");
     println!("{:>8} {:>8} {:>12} {:>14} {:>10}", "tokens", "weights", "ms", "GFLOP/s", "vs f32");

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use common::{Contender, contender, contest, report, wave};
 use slm_kernels::dense::{self, Matrix, Numbers};
-use slm_kernels::{Bits, PackedTensor, ops};
+use slm_kernels::{Format, PackedTensor, ops};
 
 /// As many copies of a weight as fill this many bytes in `f16`, so that weights come from memory.
 const BYTES: usize = 128 << 20;
@@ -46,10 +46,10 @@ fn shape(
     let dense = |dtype| -> Vec<_> { (0..copies).map(|_| weight(rows, cols, dtype) + 0.0).collect() };
     let (f32s, f16s, bf16s) = (dense(DType::F32), dense(DType::F16), dense(DType::BF16));
     let numbers = wave(rows * cols, 0.37);
-    let pack = |bits| -> Result<Vec<_>, _> {
-        (0..copies).map(|_| PackedTensor::quantize(&numbers, rows, cols, bits, 64)).collect()
+    let pack = |format| -> Result<Vec<_>, _> {
+        (0..copies).map(|_| PackedTensor::quantize(&numbers, rows, cols, format)).collect()
     };
-    let (int8, int4) = (pack(Bits::Int8)?, pack(Bits::Int4)?);
+    let (int8, int4) = (pack(Format::Int8 { group_size: 64 })?, pack(Format::Int4 { group_size: 64 })?);
     let x =
         Tensor::<2>::from_data(TensorData::new(wave(tokens * cols, 0.11), [tokens, cols]), &Device::flex());
     let each = |weights: &[Tensor<2>]| {

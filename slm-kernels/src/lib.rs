@@ -22,4 +22,4 @@ mod simd;
 pub use error::{Error, Result};
 pub use linear::{packed_linear, packed_linear_dx};
 pub use mmap::MappedFile;
-pub use packed::{Bits, PackedTensor};
+pub use packed::{BlockType, Bytes, Format, PackedTensor};

@@ -65,6 +65,13 @@ impl MappedFile {
     }
 }
 
+impl MappedFile {
+    /// The bytes `range`, which are in the file; they share the map.
+    pub(crate) fn part(&self, range: Range<usize>) -> bytes::Bytes {
+        self.0.slice(range)
+    }
+}
+
 impl Deref for MappedFile {
     type Target = [u8];
 

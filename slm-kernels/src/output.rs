@@ -48,21 +48,6 @@ impl<'a> Output<'a> {
         Self { start: unsafe { self.start.add(start) }, len, _borrow: PhantomData }
     }
 
-    /// Runs a kernel that takes an initialized slice.
-    ///
-    /// # Safety
-    /// No other task may have a part of this buffer.
-    #[cfg(feature = "flex")]
-    pub(crate) unsafe fn fill(&self, kernel: impl FnOnce(&mut [f32]) -> crate::Result<()>) {
-        // SAFETY: zeros are floats; the buffer is unshared by the contract.
-        let slice = unsafe {
-            std::ptr::write_bytes(self.start, 0, self.len);
-            std::slice::from_raw_parts_mut(self.start, self.len)
-        };
-        // Callers have checked the shapes, so a failure is a bug: stop rather than return zeros.
-        assert_eq!(kernel(slice), Ok(()), "a kernel refused a checked tensor");
-    }
-
     /// A new vector of `len` floats, all of which `fill` must write.
     ///
     /// # Safety

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
-use slm_kernels::{Bits, Error, PackedTensor, ops};
+use slm_kernels::{Error, Format, PackedTensor, ops};
 
 const ROWS: usize = 37;
 const COLS: usize = 128;
@@ -11,8 +11,11 @@ fn wave(len: usize, step: f32) -> Vec<f32> {
     (0..len).map(|i| (i as f32 * step).sin()).collect()
 }
 
-fn layer(bits: Bits) -> PackedTensor {
-    PackedTensor::quantize(&wave(ROWS * COLS, 0.731), ROWS, COLS, bits, 32).unwrap()
+const INT4: Format = Format::Int4 { group_size: 32 };
+const INT8: Format = Format::Int8 { group_size: 32 };
+
+fn layer(format: Format) -> PackedTensor {
+    PackedTensor::quantize(&wave(ROWS * COLS, 0.731), ROWS, COLS, format).unwrap()
 }
 
 fn dense(w: &PackedTensor, device: &Device) -> Tensor<2> {
@@ -26,8 +29,8 @@ fn assert_near<const D: usize>(got: Tensor<D>, want: Tensor<D>, tolerance: f32) 
 #[test]
 fn output_and_gradient_are_those_of_the_dense_layer() {
     let device = Device::flex().autodiff();
-    for bits in [Bits::Int4, Bits::Int8] {
-        let w = layer(bits);
+    for format in [INT4, INT8] {
+        let w = layer(format);
         for tokens in [1, 3, 9] {
             let input = TensorData::new(wave(2 * tokens * COLS, 0.37), [2, tokens, COLS]);
             let x = Tensor::<3>::from_data(input, &device).require_grad();
@@ -49,7 +52,7 @@ fn output_and_gradient_are_those_of_the_dense_layer() {
 #[test]
 fn views_and_inference_tensors() {
     let device = Device::flex();
-    let w = layer(Bits::Int4);
+    let w = layer(INT4);
     let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 6, 0.37), [COLS, 6]), &device);
     let view = x.transpose().slice([1..6, 0..COLS]);
     let want = view.clone().matmul(dense(&w, &device).transpose());
@@ -59,7 +62,7 @@ fn views_and_inference_tensors() {
 #[test]
 fn half_precision_input_gives_half_precision_output() {
     let device = Device::flex();
-    let w = layer(Bits::Int8);
+    let w = layer(INT8);
     let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 2, 0.37), [2, COLS]), &device);
     let got = ops::linear(x.clone().cast(DType::F16), &w).unwrap();
     assert_eq!(got.dtype(), DType::F16);
@@ -70,6 +73,6 @@ fn half_precision_input_gives_half_precision_output() {
 #[test]
 fn the_wrong_width_is_an_error() {
     let x = Tensor::<2>::zeros([2, COLS - 1], &Device::flex());
-    let error = ops::linear(x, &layer(Bits::Int4)).unwrap_err();
+    let error = ops::linear(x, &layer(INT4)).unwrap_err();
     assert_eq!(error, Error::Features { expected: COLS, got: COLS - 1 });
 }

@@ -274,8 +274,8 @@ fn largest(x: &[f32]) -> (f64, usize) {
 /// Bytes of a model's weights on file: packed ones as they are, others in 16 bits.
 pub(crate) fn stored_bytes(model: &CausalLm) -> usize {
     let (mut packed, mut packed_weights) = (0, 0);
-    for (_, linear) in model.linears() {
-        if let Weight::Packed(weight) = &linear.weight {
+    for weight in model.linears().map(|(_, linear)| &linear.weight).chain([&model.embed_tokens]) {
+        if let Weight::Packed(weight) = weight {
             packed += weight.bytes();
             packed_weights += weight.rows() * weight.cols();
         }

@@ -112,7 +112,8 @@ impl<'a> Work<'a> {
     /// When nothing can be packed.
     fn new(model: &CausalLm, config: &'a QuantConfig) -> Result<Self> {
         let mut widths = BTreeSet::new();
-        let mut any = config.applies_to("model.embed_tokens.weight", &model.embed_tokens.dims());
+        let mut any = matches!(model.embed_tokens, Weight::Dense(_))
+            && config.applies_to("model.embed_tokens.weight", &model.embed_tokens.dims());
         for (path, linear) in model.linears() {
             let shape = linear.weight.dims();
             widths.insert(shape[1]);
@@ -209,7 +210,9 @@ impl<'a> Work<'a> {
     fn pack_outside(&mut self, model: &mut CausalLm, last: Option<&[Tensor<3>]>) -> Result<()> {
         let embedding = "model.embed_tokens";
         let shape = model.embed_tokens.dims();
-        let embedding_format = self.config.format_of(&format!("{embedding}.weight"), &shape);
+        let dense = matches!(model.embed_tokens, Weight::Dense(_));
+        let format = self.config.format_of(&format!("{embedding}.weight"), &shape);
+        let embedding_format = format.filter(|_| dense);
         let head = match &model.lm_head {
             Some(head) => self.format_of("lm_head", head).is_some(),
             None => embedding_format.is_some(),
@@ -224,9 +227,8 @@ impl<'a> Work<'a> {
             let inputs = inputs.as_ref().filter(|_| model.lm_head.is_none());
             let mut chooser = Chooser::new(self.config, inputs);
             chooser.lookup = true;
-            let packed = self.pack(embedding, &model.embed_tokens.clone(), format, &mut chooser)?;
-            let device = model.device();
-            model.embed_tokens = Weight::Packed(packed).to_dense(&device);
+            let weight = model.embed_tokens.to_dense(&model.device());
+            model.embed_tokens = Weight::Packed(self.pack(embedding, &weight, format, &mut chooser)?);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ fn wave(len: usize) -> Vec<f32> {
 }
 
 fn packed(rows: usize, cols: usize, bits: Bits, group: usize) -> Stored {
-    Stored::Packed(PackedTensor::quantize(&wave(rows * cols), rows, cols, bits, group).unwrap())
+    Stored::Packed(PackedTensor::quantize(&wave(rows * cols), rows, cols, bits.format(group)).unwrap())
 }
 
 fn sample() -> BTreeMap<String, Stored> {

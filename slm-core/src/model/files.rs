@@ -1,7 +1,7 @@
 //! Safetensors files: mapped for reading, written beside their place and then renamed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -88,8 +88,8 @@ impl TensorFile {
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let place = self.place(name)?;
-        widen(place.dtype, self.bytes.get(place.range.clone()).unwrap_or_default())
-            .ok_or_else(|| self.not_a_float(name, place.dtype))
+        let float = FloatType::of(place.dtype).ok_or_else(|| self.not_a_float(name, place.dtype))?;
+        Ok(widen(float, self.bytes.get(place.range.clone()).unwrap_or_default()))
     }
 
     /// A floating-point tensor in the type `float`, or as it is stored; then it stays in the file, and its memory is
@@ -124,8 +124,7 @@ impl TensorFile {
             return Ok(data);
         }
         let bytes = self.bytes.get(range).unwrap_or_default();
-        let values = widen(dtype, bytes).ok_or_else(|| self.not_a_float(name, dtype))?;
-        Ok(float.unwrap_or(stored).data(values, shape))
+        Ok(float.unwrap_or(stored).data(widen(stored, bytes), shape))
     }
 
     fn place(&self, name: &str) -> Result<&Place> {
@@ -159,15 +158,14 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
-    match dtype {
-        Dtype::F32 => {
-            Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-        }
-        Dtype::F16 => Some(pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect()),
-        _ => None,
+/// The numbers of a tensor, little-endian, in `f32`.
+pub(crate) fn widen(float: FloatType, data: &[u8]) -> Vec<f32> {
+    let (quads, _) = data.as_chunks::<4>();
+    let (pairs, _) = data.as_chunks::<2>();
+    match float {
+        FloatType::F32 => quads.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        FloatType::F16 => pairs.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        FloatType::Bf16 => pairs.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
     }
 }
 
@@ -177,17 +175,27 @@ fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
 /// # Errors
 /// When the folder cannot be made or the file cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
+    write_atomically_with(path, |out| out.write_all(bytes).map_err(|e| Error::io(path, e)))
+}
+
+/// The same for content that comes in pieces.
+///
+/// # Errors
+/// As [`write_atomically`], and what `write` returns; then nothing is left behind.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let io = |e| Error::io(path, e);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let all = || {
+        let mut out = BufWriter::new(std::fs::File::create(&temporary).map_err(io)?);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| io(e.into_error()))?;
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&temporary, path).map_err(io)
     };
-    write().map_err(|e| Error::io(path, e))
+    all().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }

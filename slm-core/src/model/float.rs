@@ -35,7 +35,7 @@ impl FloatType {
         }
     }
 
-    pub(super) fn encode(self, values: &[f32]) -> (Dtype, Vec<u8>) {
+    pub(crate) fn encode(self, values: &[f32]) -> (Dtype, Vec<u8>) {
         match self {
             Self::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
             Self::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),

@@ -11,7 +11,7 @@ use super::files::TensorFile;
 use super::layout::{Stored, layout};
 use super::{CausalLm, FloatType};
 use crate::config::ModelConfig;
-use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm};
+use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm, Weight};
 use crate::{Error, Result};
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    fn float(self, device: &Device) -> Option<FloatType> {
+    pub(crate) fn float(self, device: &Device) -> Option<FloatType> {
         if ops::is_host(device) { self.float } else { Some(self.float.unwrap_or(FloatType::F32)) }
     }
 }
@@ -141,7 +141,7 @@ fn check(
 pub enum Value {
     /// Row-major numbers in f32, f16 or bf16.
     Dense(TensorData),
-    /// A packed matrix; only linear layers of the blocks and the head can be.
+    /// A packed matrix: a linear layer's, the head or the embedding.
     Packed(PackedTensor),
 }
 
@@ -197,7 +197,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn model(mut self, config: ModelConfig, device: &Device) -> Result<CausalLm> {
-        let embed_tokens = self.take("model.embed_tokens.weight", device)?;
+        let embed_tokens = self.weight("model.embed_tokens", device)?;
         let layers = (0..config.num_hidden_layers)
             .map(|i| self.block(&config, &format!("model.layers.{i}"), device))
             .collect::<Result<_>>()?;
@@ -240,20 +240,20 @@ impl Source {
     }
 
     fn linear(&mut self, path: &str, device: &Device) -> Result<Linear> {
-        let weight = format!("{path}.weight");
-        let packed = match self.values.get(&weight) {
-            Some(Value::Packed(packed)) => Some(packed.clone()),
-            _ => None,
-        };
-        let mut linear = match packed {
-            Some(packed) => Linear::packed(packed),
-            None => Linear::dense(self.take(&weight, device)?),
-        };
+        let mut linear = Linear { weight: self.weight(path, device)?, bias: None, adapter: None };
         let bias = format!("{path}.bias");
         if self.values.contains_key(&bias) {
             linear.bias = Some(self.take(&bias, device)?);
         }
         Ok(linear)
+    }
+
+    fn weight(&mut self, path: &str, device: &Device) -> Result<Weight> {
+        let name = format!("{path}.weight");
+        match self.values.get(&name) {
+            Some(Value::Packed(packed)) => Ok(Weight::Packed(packed.clone())),
+            _ => Ok(Weight::Dense(self.take(&name, device)?)),
+        }
     }
 
     fn norm(&mut self, config: &ModelConfig, path: &str, device: &Device) -> Result<RmsNorm> {
@@ -267,7 +267,7 @@ impl Source {
                 let dtype = if ops::is_host(device) { data.dtype() } else { DType::F32 };
                 return Ok(Tensor::from_data(data, (device, dtype)));
             }
-            Some(Value::Packed(_)) => format!("{name} is packed; only linear layers can be"),
+            Some(Value::Packed(_)) => format!("{name} is packed; only matrices can be"),
             None => format!("missing {name}"),
         };
         Err(Error::Tensors { path: PathBuf::from("(memory)"), problems: vec![problem] })

@@ -9,7 +9,7 @@ use crate::scratch::Scratch;
 use crate::simd::{Element, Kernel, Level, Outer, Simd, load_part, product};
 
 /// Columns of a task, a multiple of four vectors.
-const COLS: usize = 64;
+pub(crate) const COLS: usize = 64;
 /// Rows of a task: its sums take 128 KiB.
 const ROWS: usize = 512;
 /// Rows of the right matrix in a panel: with its columns 128 KiB, with the sums within a level-2 cache.
@@ -17,48 +17,80 @@ const DEPTH: usize = 512;
 
 /// The left matrix, `[rows, depth]`: rows are `stride` and columns `step` apart.
 #[derive(Clone, Copy)]
-pub(super) struct Left<'a> {
-    pub(super) numbers: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) step: usize,
+pub(crate) struct Left<'a> {
+    pub(crate) numbers: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) stride: usize,
+    pub(crate) step: usize,
+}
+
+/// The right matrix.
+pub(crate) trait Right: Copy + Send + Sync {
+    /// Rows and columns.
+    fn dims(&self) -> [usize; 2];
+
+    /// The numbers `rows`, `cols` (at most [`COLS`], from a multiple of it) to `panel`: `[rows, COLS]`, with numbers, whichever,
+    /// after the last column.
+    fn widen<S: Simd>(&self, s: S, rows: Range<usize>, cols: Range<usize>, panel: &mut [f32]);
+}
+
+impl<E: Element> Right for Weights<'_, E> {
+    fn dims(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    #[inline(always)]
+    fn widen<S: Simd>(&self, s: S, rows: Range<usize>, cols: Range<usize>, panel: &mut [f32]) {
+        assert_eq!(self.numbers.len(), self.rows * self.cols);
+        for (row, to) in rows.zip(panel.chunks_exact_mut(COLS)) {
+            let from = &self.numbers[row * self.cols..][cols.clone()];
+            for at in (0..from.len()).step_by(S::LANES) {
+                // SAFETY: elements are left from `at`; `to` has whole vectors.
+                unsafe {
+                    let v = load_part(s, from.as_ptr().add(at), from.len() - at);
+                    s.store(to.as_mut_ptr().add(at), v);
+                }
+            }
+        }
+    }
 }
 
 /// Writes all of `out`, the product of `a` and `b`.
-pub(super) fn run<E: Element>(level: Level, a: Left<'_>, b: Weights<'_, E>, out: Output<'_>) {
-    let (blocks, panels) = (a.rows.div_ceil(ROWS), b.cols.div_ceil(COLS));
-    for_each_task(blocks * panels, a.rows.saturating_mul(b.rows).saturating_mul(b.cols), |task| {
+pub(crate) fn run<R: Right>(level: Level, a: Left<'_>, b: R, out: Output<'_>) {
+    let [depth, width] = b.dims();
+    let (blocks, panels) = (a.rows.div_ceil(ROWS), width.div_ceil(COLS));
+    for_each_task(blocks * panels, a.rows.saturating_mul(depth).saturating_mul(width), |task| {
         let (row, col) = (task / panels * ROWS, task % panels * COLS);
         let rows = row..(row + ROWS).min(a.rows);
-        let cols = col..(col + COLS).min(b.cols);
+        let cols = col..(col + COLS).min(width);
         level.run(Panel { a, b, rows, cols, out });
     });
 }
 
 /// The rows `rows` and columns `cols` of the result.
-struct Panel<'a, E> {
+struct Panel<'a, R> {
     a: Left<'a>,
-    b: Weights<'a, E>,
+    b: R,
     rows: Range<usize>,
     cols: Range<usize>,
     out: Output<'a>,
 }
 
-impl<E: Element> Kernel for Panel<'_, E> {
+impl<R: Right> Kernel for Panel<'_, R> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Left { numbers, rows, stride, step } = self.a;
-        let depth = self.b.rows;
-        assert!(self.rows.end <= rows && self.cols.end <= self.b.cols && self.cols.len() <= COLS);
-        assert!(numbers.len() == rows * depth && self.b.numbers.len() == depth * self.b.cols);
+        let [depth, width] = self.b.dims();
+        assert!(self.rows.end <= rows && self.cols.end <= width && self.cols.len() <= COLS);
+        assert_eq!(numbers.len(), rows * depth);
         let mut panel = Scratch::new(DEPTH.min(depth) * COLS);
         let mut sums = Scratch::new(self.rows.len() * COLS);
         sums.fill(0.0);
         for from in (0..depth).step_by(DEPTH) {
             let depth = (depth - from).min(DEPTH);
-            self.widen(s, from..from + depth, &mut panel);
+            self.b.widen(s, from..from + depth, self.cols.clone(), &mut panel[..depth * COLS]);
             let tile = Outer {
                 a: numbers[self.rows.start * stride + from * step..].as_ptr(),
                 a_stride: stride,
@@ -77,28 +109,9 @@ impl<E: Element> Kernel for Panel<'_, E> {
         for (i, sums) in sums.chunks_exact(COLS).enumerate() {
             // SAFETY: tasks have disjoint rows or columns; the buffers do not overlap.
             unsafe {
-                let at = (self.rows.start + i) * self.b.cols + self.cols.start;
+                let at = (self.rows.start + i) * width + self.cols.start;
                 let to = self.out.at(at, self.cols.len());
                 std::ptr::copy_nonoverlapping(sums.as_ptr(), to, self.cols.len());
-            }
-        }
-    }
-}
-
-impl<E: Element> Panel<'_, E> {
-    /// The numbers `rows`, `self.cols` of the right matrix to `panel`: `[rows, COLS]`, with zeros after the last
-    /// column to the end of its vector.
-    #[inline(always)]
-    fn widen<S: Simd>(&self, s: S, rows: Range<usize>, panel: &mut [f32]) {
-        let panel = &mut panel[..rows.len() * COLS];
-        for (row, to) in rows.zip(panel.chunks_exact_mut(COLS)) {
-            let from = &self.b.numbers[row * self.b.cols..][self.cols.clone()];
-            for at in (0..from.len()).step_by(S::LANES) {
-                // SAFETY: elements are left from `at`; `to` has whole vectors.
-                unsafe {
-                    let v = load_part(s, from.as_ptr().add(at), from.len() - at);
-                    s.store(to.as_mut_ptr().add(at), v);
-                }
             }
         }
     }

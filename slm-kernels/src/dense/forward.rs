@@ -29,20 +29,36 @@ pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, 
         unsafe { std::ptr::write_bytes(y.at(0, m * w.rows), 0, m * w.rows) };
         return;
     }
-    let lanes = level.lanes();
-    let steps = w.cols.div_ceil(lanes);
-    let mut packed = Scratch::new(m * steps * lanes);
-    let strips = m.div_ceil(level.strip());
-    let out = Output::new(&mut packed);
-    let work = if m < PACK_PARALLEL { 0 } else { usize::MAX };
-    for_each_task(strips, work, |strip| level.run(PackX { x, m, cols: w.cols, strip, out }));
-
+    let packed = pack(level, x, m, w.cols);
     let packed = &packed[..];
     let tasks = w.rows.div_ceil(ROWS);
     for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
         let rows = task * ROWS..((task + 1) * ROWS).min(w.rows);
-        level.run(Block { x: packed, m, w, rows, y });
+        level.run(Block { x: packed, m, w, rows, first: 0, stride: w.rows, y });
     });
+}
+
+/// `x` (`[m, cols]`) as [`Block`] takes it.
+pub(crate) fn pack(level: Level, x: &[f32], m: usize, cols: usize) -> Scratch {
+    let mut packed = Scratch::new(m * cols.next_multiple_of(level.lanes()));
+    let strips = m.div_ceil(level.strip());
+    let out = Output::new(&mut packed);
+    let work = if m < PACK_PARALLEL { 0 } else { usize::MAX };
+    for_each_task(strips, work, |strip| level.run(PackX { x, m, cols, strip, out }));
+    packed
+}
+
+/// The columns `first..first + rows` of `y`, which has `stride` columns, of `m` rows that [`pack`] made and `rows` rows of
+/// weights.
+pub(crate) fn tile(
+    level: Level,
+    [x, numbers]: [&[f32]; 2],
+    m: usize,
+    [rows, first, stride]: [usize; 3],
+    y: Output<'_>,
+) {
+    let w = Weights { numbers, rows, cols: numbers.len() / rows.max(1) };
+    level.run(Block { x, m, w, rows: 0..rows, first, stride, y });
 }
 
 /// Copies a strip of `x` to `[steps, M, LANES]`, with zeros after the last column.
@@ -79,13 +95,17 @@ impl Kernel for PackX<'_> {
     }
 }
 
-/// The columns `rows` of `y`.
+/// The columns `first + rows` of `y`.
 struct Block<'a, E> {
     /// Packed by [`PackX`].
     x: &'a [f32],
     m: usize,
     w: Weights<'a, E>,
     rows: Range<usize>,
+    /// Column of `y` of the first row of `w`.
+    first: usize,
+    /// Columns of `y`.
+    stride: usize,
     y: Output<'a>,
 }
 
@@ -143,7 +163,7 @@ impl<E: Element> Block<'_, E> {
                 for (row, total) in rows.into_iter().zip(totals) {
                     if row < self.rows.end {
                         // SAFETY: tasks have disjoint rows of `W`, so disjoint columns of `y`.
-                        unsafe { *self.y.at((first + i) * self.w.rows + row, 1) = *total };
+                        unsafe { *self.y.at((first + i) * self.stride + self.first + row, 1) = *total };
                     }
                 }
             }
@@ -209,7 +229,7 @@ impl<E: Element> Block<'_, E> {
             let column = self.rows.start + quad * 4;
             let width = (self.rows.end - column).min(4);
             for (i, sums) in sums.into_iter().enumerate() {
-                let at = (first + i) * self.w.rows + column;
+                let at = (first + i) * self.stride + self.first + column;
                 write(self.y, at, s.sum4(sums), width, block.start == 0);
             }
         }

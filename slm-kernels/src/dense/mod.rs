@@ -9,8 +9,8 @@
 
 pub mod scalar;
 
-mod backward;
-mod forward;
+pub(crate) mod backward;
+pub(crate) mod forward;
 
 use backward::Left;
 use burn::tensor::{bf16, f16};

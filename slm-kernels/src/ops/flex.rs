@@ -87,7 +87,7 @@ pub(super) fn wrap<const D: usize>(x: FlexTensor) -> Tensor<D> {
 /// A weight `[rows, cols]` that is not trained.
 #[derive(Debug, Clone)]
 pub(super) enum Constant {
-    /// 4 or 8 bits.
+    /// 4 to 8 bits.
     Packed(PackedTensor),
     /// `f32`, `f16` or `bf16`, made [`contiguous`].
     Dense(FlexTensor),
@@ -133,7 +133,7 @@ impl ConstantOps for Flex {
         // SAFETY: both kernels write all of their output.
         unsafe {
             product(x, w.dims()[0], |x, m, y| match &w {
-                Constant::Packed(w) => y.fill(|y| packed::packed_linear(x, m, w, y)),
+                Constant::Packed(w) => packed::linear_into(Level::best(), x, m, w, y),
                 Constant::Dense(w) => linear_into(Level::best(), x, m, &matrix(w), y),
             })
         }
@@ -143,7 +143,7 @@ impl ConstantOps for Flex {
         // SAFETY: as above.
         unsafe {
             product(dy, w.dims()[1], |dy, m, dx| match &w {
-                Constant::Packed(w) => dx.fill(|dx| packed::packed_linear_dx(dy, m, w, dx)),
+                Constant::Packed(w) => packed::linear_dx_into(Level::best(), dy, m, w, dx),
                 Constant::Dense(w) => linear_dx_into(Level::best(), dy, m, &matrix(w), dx),
             })
         }

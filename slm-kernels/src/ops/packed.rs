@@ -54,13 +54,13 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::Bits;
+    use crate::Format;
 
     /// The path of the devices without a kernel, run where a kernel exists to compare it with.
     #[test]
     fn expanding_the_weight_gives_the_same_output_and_gradient() -> Result<()> {
         let weights: Vec<f32> = (0..5 * 64).map(|i| (i as f32 * 0.731).sin()).collect();
-        let w = PackedTensor::quantize(&weights, 5, 64, Bits::Int4, 64)?;
+        let w = PackedTensor::quantize(&weights, 5, 64, Format::Int4 { group_size: 64 })?;
         let input = TensorData::new(weights[..3 * 2 * 32].to_vec(), [1, 3, 64]);
         let x = Tensor::<3>::from_data(input, &Device::flex().autodiff()).require_grad();
         let gradient = |y: Tensor<3>| x.grad(&(y.clone() * y).sum().backward()).map(Tensor::into_data);

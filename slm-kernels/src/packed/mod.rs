@@ -1,179 +1,223 @@
-//! [`PackedTensor`]: a weight matrix in 4 or 8 bits per weight.
+//! [`PackedTensor`]: a weight matrix in 4 to 8 bits per weight.
 //!
 //! # Layout
 //!
-//! A matrix `[rows, cols]` (HF's `[out, in]`) is cut along each row into groups of 32, 64 or 128 weights.
-//! A group has one `f32` scale, and `weight = code * scale`. Both buffers are row-major: `scales` is
-//! `[rows, cols / group_size]`, `codes` is `[rows, bytes_per_row]`.
+//! A matrix `[rows, cols]` (HF's `[out, in]`) is kept row by row, in a [`Format`].
+//!
+//! The formats with a group size cut each row into groups that share a scale. `scales` (and `minimums`, in
+//! [`Format::Int4Asym`]) are `f16`, `[rows, cols / group_size]`; `codes` are `[rows, bytes_per_row]`:
 //!
 //! - 8 bits: one signed byte per weight, in order; `-127..=127` when made here.
-//! - 4 bits: blocks of 32 weights in 16 bytes. Byte `j` of a block holds weight `j` in its low nibble and
-//!   weight `j + 16` in its high nibble, each as `code + 8` with `code` in `-8..=7`. One mask and one shift
-//!   unpack a block in order, which is why neighbours do not share a byte. A scale may be negative: the
-//!   group's largest weight, whatever its sign, can then use the code `-8`.
+//! - 4 bits: blocks of 32 weights in 16 bytes. Byte `j` of a block holds weight `j` in its low nibble and weight `j + 16` in
+//!   its high nibble. One mask and one shift unpack a block in order, which is why neighbours do not share a byte.
+//!
+//! | format | weight |
+//! |---|---|
+//! | [`Format::Int8`] | `code * scale` |
+//! | [`Format::Int4`] | `(code - 8) * scale`; a scale may be negative, so that the largest weight, whatever its sign, can use the code 0 |
+//! | [`Format::Int4Asym`] | `code * scale + minimum` |
+//! | [`Format::Nf4`] | `table[code] * scale`, the 16 values of `NormalFloat` (Dettmers et al. 2023) |
+//!
+//! [`Format::Block`] are the blocks of GGUF files as they are there, scales among the codes, so that a mapped file needs no
+//! conversion. `codes` are then `[rows, cols / block.weights() * block.bytes()]`, and there are no `scales`.
 
+mod block;
+mod bytes;
+mod expand;
+mod format;
+mod layout;
 mod quantize;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+
+use burn::tensor::f16;
+use rayon::prelude::*;
+
+pub use bytes::Bytes;
+pub use format::{BlockType, Format};
+
+pub(crate) use expand::Expand;
+pub(crate) use layout::BLOCK;
 
 use crate::{Error, Result};
 
-/// Weights of a block: the unit of the 4-bit layout and of the kernels.
-pub(crate) const BLOCK: usize = 32;
-
-/// Width of a code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Bits {
-    /// Two weights per byte.
-    Int4,
-    /// One weight per byte.
-    Int8,
-}
-
-impl Bits {
-    /// Bits of a code: 4 or 8.
-    pub const fn width(self) -> usize {
-        match self {
-            Self::Int4 => 4,
-            Self::Int8 => 8,
-        }
-    }
-
-    /// The variant of `width` bits, if there is one.
-    pub const fn from_width(width: usize) -> Option<Self> {
-        match width {
-            4 => Some(Self::Int4),
-            8 => Some(Self::Int8),
-            _ => None,
-        }
-    }
-
-    /// Bytes of `count` codes; `count` is a multiple of 32.
-    pub const fn bytes(self, count: usize) -> usize {
-        match self {
-            Self::Int4 => count / 2,
-            Self::Int8 => count,
-        }
-    }
-}
-
-/// A weight matrix `[rows, cols]` in 4 or 8 bits per weight and one scale per group of a row.
+/// A weight matrix `[rows, cols]` in 4 to 8 bits per weight.
 ///
 /// Cloning shares the buffers. See the [module](self) for the layout.
 #[derive(Clone, PartialEq)]
 pub struct PackedTensor {
-    codes: Arc<[u8]>,
-    scales: Arc<[f32]>,
+    codes: Bytes,
+    scales: Arc<[f16]>,
+    minimums: Option<Arc<[f16]>>,
+    order: Option<Arc<[u32]>>,
     rows: usize,
     cols: usize,
-    bits: Bits,
-    group_size: usize,
+    format: Format,
 }
 
 impl PackedTensor {
-    /// Rounds `weights` (`[rows, cols]`, row-major) to the nearest code, group by group.
+    /// Rounds `weights` (`[rows, cols]`, row-major) to the nearest code.
     ///
-    /// 8 bits: the scale maps the group's largest magnitude to 127. 4 bits: of several scales, each
-    /// refitted by least squares to its own codes, the one with the smallest squared error.
+    /// [`Format::Int8`] maps a group's largest magnitude to 127, [`Format::Int4Asym`] its smallest and largest weight to the
+    /// ends, and [`Format::Nf4`] its largest magnitude to 1. [`Format::Int4`] takes, of several scales, each refitted by least
+    /// squares to its own codes, the one with the smallest squared error. The blocks of 32 weights are made as `ggml`'s
+    /// reference makes them, byte for byte.
     ///
     /// # Errors
     ///
-    /// A group size other than 32, 64 or 128, or that does not divide `cols`; a buffer of another length
-    /// than `rows * cols`; a weight that is not finite.
-    pub fn quantize(
-        weights: &[f32],
-        rows: usize,
-        cols: usize,
-        bits: Bits,
-        group_size: usize,
-    ) -> Result<Self> {
-        check_group(group_size, cols)?;
+    /// - [`Error::GroupSize`] if the format does not fit `cols`.
+    /// - [`Error::Length`] if there are not `rows * cols` weights.
+    /// - [`Error::NotFinite`] if a weight is not finite, or too large for a scale in `f16`.
+    /// - [`Error::NoEncoder`] for the blocks of 256 weights and `Iq4Nl`, whose codes are searched for, not rounded to.
+    pub fn quantize(weights: &[f32], rows: usize, cols: usize, format: Format) -> Result<Self> {
+        format.check(cols)?;
         check_length("weights", rows.saturating_mul(cols), weights.len())?;
         if let Some(at) = weights.iter().position(|w| !w.is_finite()) {
             return Err(Error::NotFinite { what: "weight", row: at / cols, value: weights[at] });
         }
-        let (codes, scales) = quantize::pack(weights, cols, bits, group_size);
-        Ok(Self { codes: codes.into(), scales: scales.into(), rows, cols, bits, group_size })
+        if let Format::Block(block) = format {
+            let blocks = quantize::blocks(weights, block).ok_or(Error::NoEncoder { block })?;
+            return Self::from_blocks(blocks, [rows, cols], block);
+        }
+        let (codes, scales, minimums) = quantize::groups(weights, cols, format);
+        let minimums = format.has_minimums().then(|| minimums.into());
+        Self::from_parts(codes, scales, minimums, [rows, cols], format)
     }
 
-    /// Puts a tensor together from stored `codes` and `scales`; see the [module](self) for their layout.
+    /// Puts a tensor `shape` (`[rows, cols]`) together from stored parts; see the [module](self) for their layout. `scales`
+    /// are empty for [`Format::Block`].
     ///
     /// # Errors
     ///
-    /// A group size that is not supported or does not divide the columns of `shape` (`[rows, cols]`); a
-    /// buffer of the wrong length; a scale that is not finite.
+    /// - [`Error::GroupSize`] if the format does not fit the columns.
+    /// - [`Error::Length`] if a buffer has another length than shape and format say; minimums where there should be none
+    ///   included, and none where there should be some.
+    /// - [`Error::NotFinite`] if a scale or a minimum is not finite.
     pub fn from_parts(
-        codes: impl Into<Arc<[u8]>>,
-        scales: impl Into<Arc<[f32]>>,
+        codes: impl Into<Bytes>,
+        scales: impl Into<Arc<[f16]>>,
+        minimums: Option<Arc<[f16]>>,
         shape: [usize; 2],
-        bits: Bits,
-        group_size: usize,
+        format: Format,
     ) -> Result<Self> {
         let ([rows, cols], codes, scales) = (shape, codes.into(), scales.into());
-        check_group(group_size, cols)?;
-        check_length("codes", rows.saturating_mul(bits.bytes(cols)), codes.len())?;
-        check_length("scales", rows.saturating_mul(cols / group_size), scales.len())?;
-        if let Some(at) = scales.iter().position(|s| !s.is_finite()) {
-            return Err(Error::NotFinite { what: "scale", row: at / (cols / group_size), value: scales[at] });
+        format.check(cols)?;
+        check_length("codes", rows.saturating_mul(format.row_bytes(cols)), codes.len())?;
+        let groups = rows.saturating_mul(format.row_scales(cols));
+        check_length("scales", groups, scales.len())?;
+        let expected = if format.has_minimums() { groups } else { 0 };
+        check_length("minimums", expected, minimums.as_ref().map_or(0, |minimums| minimums.len()))?;
+        let minimums = minimums.filter(|_| format.has_minimums());
+        let tensor = Self { codes, scales, minimums, order: None, rows, cols, format };
+        tensor.check_finite()?;
+        Ok(tensor)
+    }
+
+    /// The blocks of a GGUF file, row by row, as a tensor `shape` (`[rows, cols]`).
+    ///
+    /// # Errors
+    ///
+    /// As [`PackedTensor::from_parts`].
+    pub fn from_blocks(blocks: impl Into<Bytes>, shape: [usize; 2], block: BlockType) -> Result<Self> {
+        let none: [f16; 0] = [];
+        Self::from_parts(blocks, none, None, shape, Format::Block(block))
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let parts = [("scale", &*self.scales), ("minimum", self.minimums.as_deref().unwrap_or(&[]))];
+        for (what, numbers) in parts {
+            if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
+                let row = at / self.format.row_scales(self.cols);
+                return Err(Error::NotFinite { what, row, value: numbers[at].to_f32() });
+            }
         }
-        Ok(Self { codes, scales, rows, cols, bits, group_size })
+        if !matches!(self.format, Format::Block(_)) {
+            return Ok(());
+        }
+        let view = self.view();
+        let bad =
+            |row| view.visit(expand::NotFinite { row, cols: self.cols }).ok().flatten().map(|v| (row, v));
+        match (0..self.rows).into_par_iter().with_min_len(64).find_map_first(bad) {
+            Some((row, value)) => Err(Error::NotFinite { what: "scale", row, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that column `j` of the packed matrix belongs to input `order[j]`, as in GPTQ checkpoints with act-order: products
+    /// then permute their inputs, and [`PackedTensor::dequantize`] gives the columns in the order of the inputs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InputOrder`] if `order` is not a permutation of the columns.
+    pub fn with_input_order(mut self, order: impl Into<Arc<[u32]>>) -> Result<Self> {
+        let order = order.into();
+        let mut seen = vec![false; self.cols];
+        let fresh = |&at: &u32| seen.get_mut(at as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        if order.len() != self.cols || !order.iter().all(fresh) {
+            return Err(Error::InputOrder { cols: self.cols, got: order.len() });
+        }
+        self.order = Some(order);
+        Ok(self)
     }
 
     /// The weights in `f32`, `[rows, cols]` row-major.
     pub fn dequantize(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.cols];
-        for (row, out) in out.chunks_exact_mut(self.cols).enumerate() {
-            self.dequantize_row(row, 0, out);
-        }
+        let rows_at_once = (1_usize << 16).div_ceil(self.cols);
+        out.par_chunks_mut(rows_at_once * self.cols).enumerate().for_each(|(at, out)| {
+            let start = at * rows_at_once;
+            self.expand_rows(start..start + out.len() / self.cols, out);
+        });
         out
     }
 
-    /// Writes the weights `row, start..start + out.len()`; `start` and the length are whole blocks.
-    pub(crate) fn dequantize_row(&self, row: usize, start: usize, out: &mut [f32]) {
-        let (codes, scales) = (self.row_codes(row), self.row_scales(row));
-        let block_bytes = self.bits.bytes(BLOCK);
-        for (i, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let at = start / BLOCK + i;
-            let scale = scales[at * BLOCK / self.group_size];
-            let codes = &codes[at * block_bytes..(at + 1) * block_bytes];
-            match self.bits {
-                Bits::Int8 => {
-                    for (w, &code) in out.iter_mut().zip(codes) {
-                        *w = f32::from(code.cast_signed()) * scale;
-                    }
-                }
-                Bits::Int4 => {
-                    let (low, high) = out.split_at_mut(BLOCK / 2);
-                    for ((low, high), &pair) in low.iter_mut().zip(high).zip(codes) {
-                        *low = (f32::from(pair & 15) - 8.0) * scale;
-                        *high = (f32::from(pair >> 4) - 8.0) * scale;
-                    }
-                }
+    /// Writes the weights of `rows` to `out`, `[rows, cols]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there are not that many rows, or `out` has another length.
+    pub fn dequantize_rows(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        if rows.start > rows.end || rows.end > self.rows {
+            return Err(Error::Length { what: "rows", expected: rows.end, got: self.rows });
+        }
+        check_length("weights", rows.len() * self.cols, out.len())?;
+        self.expand_rows(rows, out);
+        Ok(())
+    }
+
+    fn expand_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        let blocks = 0..self.cols.div_ceil(BLOCK);
+        Expand { rows, blocks, out, stride: self.cols, cols: self.cols }.run(&self.view());
+        let Some(order) = &self.order else { return };
+        let mut packed = vec![0.0; self.cols];
+        for row in out.chunks_exact_mut(self.cols) {
+            packed.copy_from_slice(row);
+            for (&at, w) in order.iter().zip(&packed) {
+                row[at as usize] = *w;
             }
         }
     }
 
-    /// Codes of one row.
-    pub(crate) fn row_codes(&self, row: usize) -> &[u8] {
-        let bytes = self.bits.bytes(self.cols);
-        &self.codes[row * bytes..(row + 1) * bytes]
-    }
-
-    /// Scales of one row.
-    pub(crate) fn row_scales(&self, row: usize) -> &[f32] {
-        let groups = self.cols / self.group_size;
-        &self.scales[row * groups..(row + 1) * groups]
-    }
-
-    /// The codes, `[rows, bits.bytes(cols)]`.
+    /// The codes, row by row.
     pub fn codes(&self) -> &[u8] {
         &self.codes
     }
 
-    /// The scales, `[rows, cols / group_size]`.
-    pub fn scales(&self) -> &[f32] {
+    /// The scales, `[rows, cols / group_size]`; none where they are among the codes.
+    pub fn scales(&self) -> &[f16] {
         &self.scales
+    }
+
+    /// The minimums, as many as scales, of an asymmetric format.
+    pub fn minimums(&self) -> Option<&[f16]> {
+        self.minimums.as_deref()
+    }
+
+    /// The input that each column belongs to, where that is not its own index.
+    pub fn input_order(&self) -> Option<&Arc<[u32]>> {
+        self.order.as_ref()
     }
 
     /// Output features.
@@ -186,19 +230,20 @@ impl PackedTensor {
         self.cols
     }
 
-    /// Width of a code.
-    pub fn bits(&self) -> Bits {
-        self.bits
+    /// How the weights are coded.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
-    /// Weights that share a scale.
-    pub fn group_size(&self) -> usize {
-        self.group_size
-    }
-
-    /// Memory of codes and scales, in bytes.
+    /// Memory of codes, scales and minimums, in bytes.
     pub fn bytes(&self) -> usize {
-        self.codes.len() + self.scales.len() * size_of::<f32>()
+        let numbers = self.scales.len() + self.minimums.as_ref().map_or(0, |minimums| minimums.len());
+        self.codes.len() + numbers * size_of::<f16>()
+    }
+
+    /// [`PackedTensor::bytes`] per weight, in bits.
+    pub fn bits_per_weight(&self) -> f64 {
+        self.format.bits_per_weight()
     }
 }
 
@@ -207,17 +252,9 @@ impl fmt::Debug for PackedTensor {
         f.debug_struct("PackedTensor")
             .field("rows", &self.rows)
             .field("cols", &self.cols)
-            .field("bits", &self.bits)
-            .field("group_size", &self.group_size)
+            .field("format", &self.format)
             .finish_non_exhaustive()
     }
-}
-
-fn check_group(group_size: usize, cols: usize) -> Result<()> {
-    if matches!(group_size, 32 | 64 | 128) && cols > 0 && cols.is_multiple_of(group_size) {
-        return Ok(());
-    }
-    Err(Error::GroupSize { group_size, cols })
 }
 
 pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<()> {

@@ -4,9 +4,9 @@
 //! that read it have got their new weights. So each layer is calibrated on what it will really see, and no product
 //! is computed twice.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use slm_core::config::{Activation, LayerRope, ModelConfig, NormPlacement, QkNorm};
-use slm_core::nn::{Block, RmsNorm, Rotation};
+use slm_core::nn::{Block, RmsNorm, Rotation, Weight};
 use slm_core::{CausalLm, Error as CoreError};
 use slm_kernels::ops::{self, AttentionOptions, Gate};
 
@@ -51,12 +51,28 @@ pub(crate) fn embed(model: &CausalLm, data: &CalibrationData) -> Result<Vec<Tens
             let reason = format!("a sequence of {} tokens; the context holds 1 to {limit}", ids.len());
             return Err(CoreError::Request { reason }.into());
         }
-        let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(row, [ids.len()]), &model.device());
-        let x = model.embed_tokens.clone().select(0, ids).cast(burn::tensor::FloatDType::F32);
+        let x = lookup(&model.embed_tokens, ids, &model.device())?;
         Ok(x.mul_scalar(model.config.multipliers.embedding as f32).unsqueeze())
     };
     data.sequences.iter().map(one).collect()
+}
+
+/// Rows of the embedding.
+fn lookup(embedding: &Weight, ids: &[u32], device: &Device) -> Result<Tensor<2>> {
+    let packed = match embedding {
+        Weight::Packed(packed) => packed,
+        dense => {
+            let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+            let ids = Tensor::<1, Int>::from_data(TensorData::new(row, [ids.len()]), device);
+            return Ok(dense.to_dense(device).select(0, ids).cast(burn::tensor::FloatDType::F32));
+        }
+    };
+    let mut values = vec![0.0; ids.len() * packed.cols()];
+    for (id, row) in ids.iter().zip(values.chunks_exact_mut(packed.cols())) {
+        let id = *id as usize;
+        packed.dequantize_rows(id..id + 1, row)?;
+    }
+    Ok(Tensor::from_data(TensorData::new(values, [ids.len(), packed.cols()]), device))
 }
 
 /// Runs block `index` over all sequences, from its inputs to its outputs.
@@ -147,8 +163,6 @@ fn attend(config: &ModelConfig, index: usize, block: &Block, x: Tensor<3>) -> Te
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use burn::tensor::Device;
 
     use super::*;
 

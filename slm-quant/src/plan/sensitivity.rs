@@ -72,13 +72,13 @@ fn outside(
     add: &mut dyn FnMut(Trial, f64),
 ) -> Result<()> {
     let inputs = mean_square(last)?;
-    let embedding = Linear::dense(model.embed_tokens.clone());
+    let embedding = Linear { weight: model.embed_tokens.clone(), bias: None, adapter: None };
     let importance = model.lm_head.is_none().then_some(inputs.as_slice());
     let mut tried = trial("model.embed_tokens.weight", &embedding, importance, settings)?;
     let mut kl = 0.0;
     if let Some(dense) = tried.smallest.take() {
         let mut changed = model.clone();
-        changed.embed_tokens = dense;
+        changed.embed_tokens = Weight::Dense(dense);
         kl = reference.mean_divergence(&changed)?;
     }
     add(tried, kl);

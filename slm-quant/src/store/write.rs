@@ -83,8 +83,11 @@ fn split<'a>(path: &Path, name: &str, stored: &'a Stored) -> Result<Vec<(String,
         Stored::Dense { shape, values } => (shape, values),
         Stored::Packed(packed) => {
             let (rows, cols) = (packed.rows(), packed.cols());
-            let codes =
-                Part { dtype: Dtype::U8, shape: vec![rows, packed.format().row_bytes(cols)], data: packed.codes() };
+            let codes = Part {
+                dtype: Dtype::U8,
+                shape: vec![rows, packed.format().row_bytes(cols)],
+                data: packed.codes(),
+            };
             let scales = Part {
                 dtype: Dtype::F16,
                 shape: vec![rows, packed.format().row_scales(cols)],
