@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use slm_core::model::{FloatType, LoadOptions};
+use slm_core::nn::Weight;
 use slm_core::{CausalLm, Error, KvCache, ModelConfig, Result};
 
 fn golden(family: &str) -> PathBuf {

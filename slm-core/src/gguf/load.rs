@@ -137,7 +137,8 @@ impl Part<'_> {
 
     fn blocks(&self, name: &str) -> Result<Value> {
         let kind = self.tensor.kind;
-        let (Some(block), [_, cols]) = (BlockType::from_ggml_type(kind.number()), self.tensor.shape[..]) else {
+        let (Some(block), &[_, cols]) = (BlockType::from_ggml_type(kind.number()), &self.tensor.shape[..])
+        else {
             let known: Vec<String> = BlockType::ALL.iter().map(|b| b.name().to_uppercase()).collect();
             return Err(self.file.error(format!(
                 "{name} is {kind} of {:?}, which is not read\nhint: take a file in F32, F16, BF16, {}",

@@ -56,7 +56,7 @@ pub(super) fn encode<'a>(
     if plus_one {
         values.iter_mut().for_each(|v| *v += 1.0);
     }
-    Ok(Cow::Owned(float.encode(&values).1))
+    Ok(Cow::Owned(float.encode(&values)))
 }
 
 /// Scale, minimum and codes of each block of 32 weights behind one another.

@@ -21,6 +21,16 @@ pub struct TensorFile {
     bytes: Bytes,
     /// Where each tensor lies in `bytes`.
     places: BTreeMap<String, Place>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// A tensor as it lies in a file.
+#[derive(Debug)]
+pub(crate) struct Raw<'a> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: &'a [u8],
+    /// The same, sharing the map.
+    pub(crate) shared: slm_kernels::Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +79,9 @@ impl TensorFile {
             };
             tensors.iter().map(|(name, view)| (name.to_owned(), place(&view))).collect()
         };
-        Ok(Self { path, bytes, places })
+        let header = SafeTensors::read_metadata(&bytes).ok();
+        let metadata = header.and_then(|(_, header)| header.metadata().clone()).unwrap_or_default();
+        Ok(Self { path, bytes, places, metadata: metadata.into_iter().collect() })
     }
 
     /// Where it is.
@@ -80,6 +92,31 @@ impl TensorFile {
     /// Names and shapes.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         self.places.iter().map(|(name, place)| (name.clone(), place.shape.clone())).collect()
+    }
+
+    /// An entry of the file's metadata.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// A tensor of the type `dtype` as it lies in the file.
+    pub(crate) fn raw(&self, name: &str, dtype: Dtype) -> Result<Raw<'_>> {
+        let place = self.place(name)?;
+        if place.dtype != dtype {
+            return Err(self.invalid(&format!("{name} is {:?}; expected {dtype:?}", place.dtype)));
+        }
+        let shared = match &self.bytes {
+            Bytes::Mapped(map) => slm_kernels::Bytes::mapped(map, place.range.clone()),
+            Bytes::Embedded(all) => slm_kernels::Bytes::from(*all).slice(place.range.clone()),
+        };
+        let shared = shared.map_err(|e| self.invalid(&format!("{name}: {e}")))?;
+        let bytes = self.bytes.get(place.range.clone()).unwrap_or_default();
+        Ok(Raw { shape: place.shape.clone(), bytes, shared })
     }
 
     /// The values of a floating-point tensor, widened to `f32`, row-major.
@@ -142,7 +179,7 @@ impl TensorFile {
         map.tensor_data(range.clone(), shape.to_vec(), float.into()).ok()
     }
 
-    fn invalid(&self, reason: &impl ToString) -> Error {
+    pub(super) fn invalid(&self, reason: &impl ToString) -> Error {
         Error::Weights { path: self.path.clone(), reason: reason.to_string() }
     }
 }

@@ -6,7 +6,10 @@ mod held;
 mod init;
 mod layout;
 mod load;
+mod packed;
+mod quantized;
 mod save;
+mod writer;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 pub use files::{TensorFile, write_atomically, write_atomically_with};
@@ -14,6 +17,7 @@ pub use float::FloatType;
 pub(crate) use files::widen;
 pub(crate) use held::Held;
 pub(crate) use layout::{Stored, layout};
+use load::repeats_head;
 pub use load::{LoadOptions, Value};
 
 use crate::config::ModelConfig;
