@@ -5,42 +5,6 @@ use slm_kernels::packed::Format;
 
 use crate::GptqConfig;
 
-/// Width of a code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Bits {
-    /// Two weights per byte.
-    Int4,
-    /// One weight per byte.
-    Int8,
-}
-
-impl Bits {
-    /// Bits of a code: 4 or 8.
-    pub const fn width(self) -> usize {
-        match self {
-            Self::Int4 => 4,
-            Self::Int8 => 8,
-        }
-    }
-
-    /// The variant of `width` bits, if there is one.
-    pub const fn from_width(width: usize) -> Option<Self> {
-        match width {
-            4 => Some(Self::Int4),
-            8 => Some(Self::Int8),
-            _ => None,
-        }
-    }
-
-    /// The format with codes of this width.
-    pub const fn format(self, group_size: usize) -> Format {
-        match self {
-            Self::Int4 => Format::Int4 { group_size },
-            Self::Int8 => Format::Int8 { group_size },
-        }
-    }
-}
-
 /// How codes are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -191,22 +155,6 @@ mod optional_name {
     ) -> Result<Option<Format>, D::Error> {
         let name = Option::<String>::deserialize(deserializer)?;
         name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
-    }
-}
-
-/// Serializes [`Bits`] as a number.
-pub(crate) mod width {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use super::Bits;
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-    pub(crate) fn serialize<S: Serializer>(bits: &Bits, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(bits.width() as u64)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bits, D::Error> {
-        let width = usize::deserialize(deserializer)?;
-        Bits::from_width(width).ok_or_else(|| D::Error::custom(format!("bits: expected 4 or 8, got {width}")))
     }
 }
 

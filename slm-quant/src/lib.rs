@@ -24,12 +24,10 @@ mod quality;
 
 mod model;
 
-mod store;
-
 mod error;
 
 pub use calibrate::{CalibrationConfig, CalibrationData, InputStatistics};
-pub use config::{Bits, Method, Override, QuantConfig};
+pub use config::{Method, Override, QuantConfig};
 pub use error::{Error, Result};
 pub use gptq::{Gptq, GptqConfig};
 pub use model::{dequantize_model, load_model, save_model};
@@ -39,4 +37,3 @@ pub use quantize::{Progress, QuantReport, quantize_calibrated, quantize_model};
 pub use round::{Search, encode, quantize_matrix};
 pub use slm_kernels::packed::{BlockType, Format, PackedTensor};
 pub use stats::QuantStats;
-pub use store::{FORMAT_VERSION, Stored, Values, load_packed, save_packed};

@@ -62,9 +62,6 @@ fn saved_models_come_back_packed() -> Result<()> {
         // Saving what was loaded changes nothing.
         save_model(&again, folder.path())?;
         assert_eq!(logits(&load_model(folder.path(), &Device::flex())?), logits(&again));
-
-        let error = CausalLm::load(folder.path(), &Device::flex()).expect_err("packed");
-        assert!(error.to_string().contains("quantization_config"), "{error}");
     }
     Ok(())
 }
@@ -73,7 +70,4 @@ fn saved_models_come_back_packed() -> Result<()> {
 fn what_cannot_be_packed_or_loaded_is_named() {
     let config = QuantConfig { format: Format::Int4 { group_size: 128 }, skip: vec!["*".into()], ..QuantConfig::default() };
     assert!(matches!(quantize_model(&mut golden("qwen3"), &config), Err(Error::NothingToPack { .. })));
-    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/qwen3");
-    let error = load_model(&plain, &Device::flex()).expect_err("never quantized");
-    assert!(error.to_string().contains("quantization_config"), "{error}");
 }
