@@ -84,7 +84,8 @@ impl LocalModel {
         let model = CausalLm::from_gguf(file, options, device)?;
         let name = file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
         let template = ChatTemplate::from_gguf(&vocab)?;
-        Ok(Self { template, ..Self::new(name, model, Tokenizer::from_gguf(&vocab)?) })
+        let eos = file.end_tokens();
+        Ok(Self { template, eos, ..Self::new(name, model, Tokenizer::from_gguf(&vocab)?) })
     }
 
     /// Reads all of a directory but the weights, which come as `model`: from a quantized checkpoint, say.

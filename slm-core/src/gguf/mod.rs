@@ -47,4 +47,9 @@ impl GgufFile {
     pub fn vocabulary(&self) -> Result<GgufVocab> {
         GgufVocab::from_metadata(&self.header().metadata).map_err(|reason| self.error(reason))
     }
+
+    /// The tokens that end a text or a turn.
+    pub fn end_tokens(&self) -> Vec<u32> {
+        config::end_ids(self).into_iter().filter_map(|id| u32::try_from(id).ok()).collect()
+    }
 }

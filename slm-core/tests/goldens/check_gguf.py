@@ -27,7 +27,8 @@ TEXT = "the patient's dose in 2024: 37 tokens \u00e9\u4f60 of the clause"
 
 
 def prepare(family, work):
-    folder = f"{work}/{family}"
+    # llama.cpp expects special tokens of models that are called Phi-3, and the name of a directory becomes the model's.
+    folder = f"{work}/tiny-{FAMILIES.index(family)}"
     shutil.copytree(f"{HERE}/{family}", folder, dirs_exist_ok=True)
     if family == "smollm3":
         config = json.load(open(f"{folder}/config.json"))
@@ -49,7 +50,8 @@ def reference(folder, ids, prompt):
 
 def llama_cpp(path, ids, prompt):
     from llama_cpp import Llama
-    llama = Llama(path, n_ctx=256, n_batch=64, n_threads=2, logits_all=True, verbose=False)
+    llama = Llama(path, n_ctx=256, n_batch=64, n_threads=2, logits_all=True, verbose=False,
+                  type_k=0, type_v=0)
     llama.eval(ids)
     logits = np.array(llama.scores[:len(ids)])
     greedy = list(ids[:prompt])
@@ -74,7 +76,9 @@ def main():
         ids = [(i * 37 + 11) % 400 for i in range(count)]
         want, want_greedy = reference(folder, ids, prompt)
         want_tokens = Tokenizer.from_file(f"{folder}/tokenizer.json").encode(TEXT, add_special_tokens=False).ids
-        for kind, bound in [("f32", 1e-4), ("f16", 1e-2)]:
+        # llama.cpp looks Gemma's activation up in a table of f16, and rounds what f16 weights are multiplied with.
+        exact = 5e-3 if family.startswith("gemma") else 1e-4
+        for kind in ["f32", "f16"]:
             path = f"{work}/{family}-{kind}.gguf"
             done = subprocess.run([binary, folder, path, kind], capture_output=True, text=True)
             if done.returncode:
@@ -86,7 +90,8 @@ def main():
             p = torch.log_softmax(torch.tensor(want), -1)
             q = torch.log_softmax(torch.tensor(got), -1)
             kl = float((p.exp() * (p - q)).sum(-1).mean())
-            good = difference < bound and (greedy == want_greedy or kind != "f32") and tokens == want_tokens
+            close = difference < exact if kind == "f32" else kl < 1e-4
+            good = close and greedy == want_greedy and tokens == want_tokens
             failures += not good
             print(f"{family:10} {kind:5} {difference:24.2e} {kl:10.1e} {str(greedy == want_greedy):>8} "
                   f"{str(tokens == want_tokens):>8} {'' if good else 'FAILED'}")
