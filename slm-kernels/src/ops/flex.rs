@@ -87,16 +87,25 @@ pub(super) fn wrap<const D: usize>(x: FlexTensor) -> Tensor<D> {
 /// A weight `[rows, cols]` that is not trained.
 #[derive(Debug, Clone)]
 pub(super) enum Constant {
-    /// 4 to 8 bits.
+    /// 4 to 8 bits; inputs are rounded to 8.
     Packed(PackedTensor),
+    /// The same, with inputs as they are: where gradients flow.
+    Float(PackedTensor),
     /// `f32`, `f16` or `bf16`, made [`contiguous`].
     Dense(FlexTensor),
 }
 
 impl Constant {
+    fn float(self) -> Self {
+        match self {
+            Self::Packed(w) => Self::Float(w),
+            other => other,
+        }
+    }
+
     fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Packed(w) => [w.rows(), w.cols()],
+            Self::Packed(w) | Self::Float(w) => [w.rows(), w.cols()],
             Self::Dense(w) => [w.layout().shape()[0], w.layout().shape()[1]],
         }
     }
@@ -134,6 +143,7 @@ impl ConstantOps for Flex {
         unsafe {
             product(x, w.dims()[0], |x, m, y| match &w {
                 Constant::Packed(w) => packed::linear_into(Level::best(), x, m, w, y),
+                Constant::Float(w) => packed::float_linear_into(Level::best(), x, m, w, y),
                 Constant::Dense(w) => linear_into(Level::best(), x, m, &matrix(w), y),
             })
         }
@@ -143,7 +153,9 @@ impl ConstantOps for Flex {
         // SAFETY: as above.
         unsafe {
             product(dy, w.dims()[1], |dy, m, dx| match &w {
-                Constant::Packed(w) => packed::linear_dx_into(Level::best(), dy, m, w, dx),
+                Constant::Packed(w) | Constant::Float(w) => {
+                    packed::linear_dx_into(Level::best(), dy, m, w, dx)
+                }
                 Constant::Dense(w) => linear_dx_into(Level::best(), dy, m, &matrix(w), dx),
             })
         }
@@ -199,7 +211,7 @@ impl<B: ConstantOps> Backward<B, 1> for LinearDxBackward {
 
 impl<B: ConstantOps, C: CheckpointStrategy> ConstantOps for Autodiff<B, C> {
     fn constant_linear(x: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
-        let (x, guard) = x.into_parts();
+        let ((x, guard), w) = (x.into_parts(), w.float());
         match LinearBackward.prepare::<C>([guard]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(w.clone(), B::constant_linear(x, w)),
             OpsKind::UnTracked(prep) => prep.finish(B::constant_linear(x, w)),
@@ -207,7 +219,7 @@ impl<B: ConstantOps, C: CheckpointStrategy> ConstantOps for Autodiff<B, C> {
     }
 
     fn constant_linear_dx(dy: FloatTensor<Self>, w: Constant) -> FloatTensor<Self> {
-        let (dy, guard) = dy.into_parts();
+        let ((dy, guard), w) = (dy.into_parts(), w.float());
         match LinearDxBackward.prepare::<C>([guard]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(w.clone(), B::constant_linear_dx(dy, w)),
             OpsKind::UnTracked(prep) => prep.finish(B::constant_linear_dx(dy, w)),

@@ -4,8 +4,17 @@ use burn::tensor::f16;
 
 use super::layout::{BLOCK, nibbles};
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use super::wide_block::WideBlock;
+
+/// Where there are no vectors of 64 bytes.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) trait WideBlock {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<B> WideBlock for B {}
+
 /// One block type.
-pub(crate) trait Block: Copy + Send + Sync {
+pub(crate) trait Block: WideBlock + Copy + Send + Sync {
     const BYTES: usize;
     const WEIGHTS: usize;
     /// See [`Layout`](super::layout::Layout); so for what follows.

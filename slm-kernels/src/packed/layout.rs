@@ -7,13 +7,22 @@ use burn::tensor::f16;
 use super::block::{Block, Iq4Nl, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 use super::{BlockType, Format, PackedTensor};
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use super::wide::Wide;
+
+/// Where there are no vectors of 64 bytes.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) trait Wide {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<L> Wide for L {}
+
 /// Weights that the formats are unpacked by.
 pub(crate) const BLOCK: usize = 32;
 
 /// A matrix of which `weight = (code - OFFSET) * scale + minimum` with unsigned codes of 8 bits.
 ///
 /// All products of [`scale`](Self::scale) with a code are exact in `f32`, except those of `Q6K`.
-pub(crate) trait Layout: Copy + Send + Sync {
+pub(crate) trait Layout: Wide + Copy + Send + Sync {
     /// Weights that share a scale, as kernels see it: 32, or 16.
     const UNIT: usize;
     /// The code of zero.

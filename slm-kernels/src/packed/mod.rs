@@ -27,6 +27,10 @@ mod expand;
 mod format;
 mod layout;
 mod quantize;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+#[cfg(target_arch = "x86_64")]
+mod wide_block;
 
 use std::fmt;
 use std::ops::Range;
@@ -39,7 +43,7 @@ pub use bytes::Bytes;
 pub use format::{BlockType, Format};
 
 pub(crate) use expand::Expand;
-pub(crate) use layout::BLOCK;
+pub(crate) use layout::{BLOCK, Layout, Visitor};
 
 use crate::{Error, Result};
 
