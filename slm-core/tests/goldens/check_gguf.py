@@ -75,9 +75,15 @@ def written_again(binary, work):
     failures = 0
     for path in sorted(glob.glob(f"{HERE}/gguf/*.gguf")):
         again = f"{work}/again.gguf"
-        done = subprocess.run([binary, path, again], capture_output=True, text=True)
         ids = [(i * 37 + 11) % 400 for i in range(30)]
-        same = done.returncode == 0 and (llama_cpp(path, ids, 30)[0] == llama_cpp(again, ids, 30)[0]).all()
+        try:
+            want = llama_cpp(path, ids, 30)[0]
+        except ValueError:
+            # Called Phi-3 without its tokens; a vocabulary longer than the embedding.
+            print(f"{os.path.basename(path):24} llama.cpp does not load its own file")
+            continue
+        done = subprocess.run([binary, path, again], capture_output=True, text=True)
+        same = done.returncode == 0 and (want == llama_cpp(again, ids, 30)[0]).all()
         failures += not same
         print(f"{os.path.basename(path):24} written again: {'the same' if same else 'FAILED ' + done.stderr}")
     return failures
