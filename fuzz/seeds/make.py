@@ -51,6 +51,35 @@ def safetensors():
     put("safetensors", "empty", struct.pack("<Q", 2) + b"{}")
 
 
+def gguf():
+    """Header, a few keys, a vocabulary and two tensors, in each of two architectures."""
+    def text(value):
+        return struct.pack("<Q", len(value.encode())) + value.encode()
+
+    def pair(key, kind, content):
+        return text(key) + struct.pack("<I", kind) + content
+
+    def texts(values):
+        return struct.pack("<IQ", 8, len(values)) + b"".join(text(v) for v in values)
+
+    for name in ["llama", "gemma3"]:
+        sizes = dict(block_count=1, context_length=64, embedding_length=32, feed_forward_length=32)
+        sizes.update({"attention.head_count": 2, "attention.head_count_kv": 1, "attention.sliding_window": 8})
+        pairs = [pair("general.architecture", 8, text(name)), pair("tokenizer.ggml.model", 8, text("gpt2")),
+                 pair("tokenizer.ggml.tokens", 9, texts(["a", "b", "ab", "<s>"])),
+                 pair("tokenizer.ggml.token_type", 9, struct.pack("<IQ4i", 5, 4, 1, 1, 1, 3)),
+                 pair("tokenizer.ggml.merges", 9, texts(["a b"])), pair("tokenizer.ggml.bos_token_id", 4, struct.pack("<I", 3)),
+                 pair("tokenizer.chat_template", 8, text("{{ bos_token }}")), pair("general.alignment", 4, struct.pack("<I", 32)),
+                 pair(f"{name}.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-6))]
+        pairs += [pair(f"{name}.{key}", 4, struct.pack("<I", value)) for key, value in sizes.items()]
+        tensors = [("token_embd.weight", (32, 4), 2, 72), ("output_norm.weight", (32,), 0, 128)]
+        head, body = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs), b""
+        for tensor, shape, kind, size in tensors:
+            head += text(tensor) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, len(body))
+            body += bytes(i % 60 for i in range(size)) + b"\0" * (-size % 32)
+        put("gguf", name, head + b"\0" * (-len(head) % 32) + body)
+
+
 def template():
     turns = "{% for message in messages %}{{ message.role }}: {{ message.content | trim }}\n{% endfor %}"
     put("template", "loop", turns)
@@ -88,6 +117,6 @@ def sampler():
 
 
 if __name__ == "__main__":
-    for make in (config, safetensors, template, tokenizer, sampler):
+    for make in (config, safetensors, gguf, template, tokenizer, sampler):
         (HERE / make.__name__).mkdir(exist_ok=True)
         make()

@@ -43,6 +43,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A GGUF file is damaged, or holds or would hold what this version does not know.
+    #[error("{path} as GGUF: {reason}")]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The tensors of a checkpoint are not those of the configured model.
     #[error("{path} does not fit the model: {}", problems.join("; "))]
     Tensors {
@@ -122,6 +130,11 @@ impl Error {
     /// An [`Error::Config`] of `field`.
     pub fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config { field: field.into(), reason: reason.into() }
+    }
+
+    /// An [`Error::Gguf`] of `path`.
+    pub(crate) fn gguf(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Gguf { path: path.into(), reason: reason.into() }
     }
 
     /// An [`Error::Model`] that wraps the failure of an implementation outside this crate.

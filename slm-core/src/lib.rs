@@ -5,6 +5,7 @@ pub mod config;
 pub mod encoder;
 mod error;
 pub mod generate;
+pub mod gguf;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod model;

@@ -153,3 +153,25 @@ fn a_saved_tokenizer_gives_the_same_ids() {
         }
     }
 }
+
+#[test]
+fn real_tokenizers_survive_a_gguf_file() {
+    let Some(folder) = data() else { return };
+    let golden = golden_ids(&folder);
+    for (name, vectors_of, pre) in
+        [("qwen3", "qwen2", "qwen2"), ("llama3", "llama-bpe", "llama-bpe"), ("gpt2", "gpt-2", "gpt-2"), ("llama2-spm", "llama-spm", "default")]
+    {
+        let tokenizer = Tokenizer::load_directory(&folder.join(name)).expect("a tokenizer");
+        let vocab = tokenizer.to_gguf(tokenizer.vocab_size() + 3).expect("a vocabulary");
+        assert_eq!(vocab.pre, pre, "{name}");
+        assert!(vocab.tokens.last().expect("tokens").starts_with("[PAD"), "{name}");
+        let again = Tokenizer::from_gguf(&vocab).expect("a tokenizer");
+        check(name, &again, &vectors(&folder, vectors_of));
+        for row in golden.iter().take(300) {
+            let text = row["text"].as_str().expect("a text");
+            let ids = tokenizer.encode(text, true).expect("ids");
+            assert_eq!(again.encode(text, true).expect("ids"), ids, "{name}: {text}");
+            assert_eq!(again.decode(&ids).expect("text"), tokenizer.decode(&ids).expect("text"), "{name}");
+        }
+    }
+}

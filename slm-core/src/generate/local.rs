@@ -12,6 +12,7 @@ use super::sequence::{OnText, Sequence, Special};
 use super::{GenerationConfig, Grammars, PrefixCache};
 use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
+use crate::gguf::GgufFile;
 use crate::model::{Continuation, FloatType, LoadOptions, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
@@ -54,21 +55,37 @@ pub struct Generated {
 }
 
 impl LocalModel {
-    /// Loads a Hugging Face directory. End-of-sequence tokens come from `generation_config.json` where it
-    /// names them, else from `config.json`.
+    /// Loads a Hugging Face directory or a GGUF file. End-of-sequence tokens come from `generation_config.json` where
+    /// it names them, else from `config.json`, or from the file.
     ///
     /// # Errors
     /// When a file is missing, corrupt or does not fit the others.
-    pub fn load(directory: &Path, device: &Device) -> Result<Self> {
-        Self::with_model(directory, CausalLm::load(directory, device)?)
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        Self::load_with(path, LoadOptions::default(), device)
     }
 
-    /// Loads a directory, with its weights as `options` say.
+    /// Loads a directory or a file, with its weights as `options` say.
     ///
     /// # Errors
     /// As [`LocalModel::load`].
-    pub fn load_with(directory: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
-        Self::with_model(directory, CausalLm::load_with(directory, options, device)?)
+    pub fn load_with(path: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
+        if path.is_file() {
+            return Self::from_gguf(&GgufFile::open(path)?, options, device);
+        }
+        Self::with_model(path, CausalLm::load_with(path, options, device)?)
+    }
+
+    /// Reads weights, tokenizer, chat template and end-of-sequence tokens of an open GGUF file.
+    ///
+    /// # Errors
+    /// When the model or its tokenizer is of a kind that is not known, or the file contradicts itself.
+    pub fn from_gguf(file: &GgufFile, options: LoadOptions, device: &Device) -> Result<Self> {
+        let vocab = file.vocabulary()?;
+        let model = CausalLm::from_gguf(file, options, device)?;
+        let name = file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
+        let template = ChatTemplate::from_gguf(&vocab)?;
+        let eos = file.end_tokens();
+        Ok(Self { template, eos, ..Self::new(name, model, Tokenizer::from_gguf(&vocab)?) })
     }
 
     /// Reads all of a directory but the weights, which come as `model`: from a quantized checkpoint, say.

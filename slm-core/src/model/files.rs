@@ -1,7 +1,7 @@
 //! Safetensors files: mapped for reading, written beside their place and then renamed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,16 @@ pub struct TensorFile {
     bytes: Bytes,
     /// Where each tensor lies in `bytes`.
     places: BTreeMap<String, Place>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// A tensor as it lies in a file.
+#[derive(Debug)]
+pub(crate) struct Raw<'a> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: &'a [u8],
+    /// The same, sharing the map.
+    pub(crate) shared: slm_kernels::Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +79,9 @@ impl TensorFile {
             };
             tensors.iter().map(|(name, view)| (name.to_owned(), place(&view))).collect()
         };
-        Ok(Self { path, bytes, places })
+        let header = SafeTensors::read_metadata(&bytes).ok();
+        let metadata = header.and_then(|(_, header)| header.metadata().clone()).unwrap_or_default();
+        Ok(Self { path, bytes, places, metadata: metadata.into_iter().collect() })
     }
 
     /// Where it is.
@@ -82,14 +94,39 @@ impl TensorFile {
         self.places.iter().map(|(name, place)| (name.clone(), place.shape.clone())).collect()
     }
 
+    /// An entry of the file's metadata.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// A tensor of the type `dtype` as it lies in the file.
+    pub(crate) fn raw(&self, name: &str, dtype: Dtype) -> Result<Raw<'_>> {
+        let place = self.place(name)?;
+        if place.dtype != dtype {
+            return Err(self.invalid(&format!("{name} is {:?}; expected {dtype:?}", place.dtype)));
+        }
+        let shared = match &self.bytes {
+            Bytes::Mapped(map) => slm_kernels::Bytes::mapped(map, place.range.clone()),
+            Bytes::Embedded(all) => slm_kernels::Bytes::from(*all).slice(place.range.clone()),
+        };
+        let shared = shared.map_err(|e| self.invalid(&format!("{name}: {e}")))?;
+        let bytes = self.bytes.get(place.range.clone()).unwrap_or_default();
+        Ok(Raw { shape: place.shape.clone(), bytes, shared })
+    }
+
     /// The values of a floating-point tensor, widened to `f32`, row-major.
     ///
     /// # Errors
     /// When there is no such tensor or it is not bf16, f16 or f32.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let place = self.place(name)?;
-        widen(place.dtype, self.bytes.get(place.range.clone()).unwrap_or_default())
-            .ok_or_else(|| self.not_a_float(name, place.dtype))
+        let float = FloatType::of(place.dtype).ok_or_else(|| self.not_a_float(name, place.dtype))?;
+        Ok(widen(float, self.bytes.get(place.range.clone()).unwrap_or_default()))
     }
 
     /// A floating-point tensor in the type `float`, or as it is stored; then it stays in the file, and its memory is
@@ -124,8 +161,7 @@ impl TensorFile {
             return Ok(data);
         }
         let bytes = self.bytes.get(range).unwrap_or_default();
-        let values = widen(dtype, bytes).ok_or_else(|| self.not_a_float(name, dtype))?;
-        Ok(float.unwrap_or(stored).data(values, shape))
+        Ok(float.unwrap_or(stored).data(widen(stored, bytes), shape))
     }
 
     fn place(&self, name: &str) -> Result<&Place> {
@@ -143,7 +179,7 @@ impl TensorFile {
         map.tensor_data(range.clone(), shape.to_vec(), float.into()).ok()
     }
 
-    fn invalid(&self, reason: &impl ToString) -> Error {
+    pub(super) fn invalid(&self, reason: &impl ToString) -> Error {
         Error::Weights { path: self.path.clone(), reason: reason.to_string() }
     }
 }
@@ -159,15 +195,14 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
-    match dtype {
-        Dtype::F32 => {
-            Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-        }
-        Dtype::F16 => Some(pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect()),
-        _ => None,
+/// The numbers of a tensor, little-endian, in `f32`.
+pub(crate) fn widen(float: FloatType, data: &[u8]) -> Vec<f32> {
+    let (quads, _) = data.as_chunks::<4>();
+    let (pairs, _) = data.as_chunks::<2>();
+    match float {
+        FloatType::F32 => quads.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        FloatType::F16 => pairs.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        FloatType::Bf16 => pairs.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
     }
 }
 
@@ -177,17 +212,27 @@ fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
 /// # Errors
 /// When the folder cannot be made or the file cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
+    write_atomically_with(path, |out| out.write_all(bytes).map_err(|e| Error::io(path, e)))
+}
+
+/// The same for content that comes in pieces.
+///
+/// # Errors
+/// As [`write_atomically`], and what `write` returns; then nothing is left behind.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let io = |e| Error::io(path, e);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let all = || {
+        let mut out = BufWriter::new(std::fs::File::create(&temporary).map_err(io)?);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| io(e.into_error()))?;
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&temporary, path).map_err(io)
     };
-    write().map_err(|e| Error::io(path, e))
+    all().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }

@@ -4,6 +4,8 @@ use burn::tensor::{DType, FloatDType, TensorData};
 use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 
+use super::writer::Kind;
+
 /// Floating-point type of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FloatType {
@@ -35,13 +37,12 @@ impl FloatType {
         }
     }
 
-    pub(super) fn encode(self, values: &[f32]) -> (Dtype, Vec<u8>) {
+    /// `values` rounded to this type, little-endian.
+    pub(crate) fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
-            Self::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Self::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
-            Self::Bf16 => {
-                (Dtype::BF16, values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect())
-            }
+            Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            Self::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
         }
     }
 
@@ -50,6 +51,16 @@ impl FloatType {
             Self::F32 => "float32",
             Self::F16 => "float16",
             Self::Bf16 => "bfloat16",
+        }
+    }
+}
+
+impl From<FloatType> for Kind {
+    fn from(float: FloatType) -> Self {
+        match float {
+            FloatType::F32 => Self::F32,
+            FloatType::F16 => Self::F16,
+            FloatType::Bf16 => Self::Bf16,
         }
     }
 }

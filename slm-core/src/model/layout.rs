@@ -8,7 +8,7 @@ pub(crate) struct Stored {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     /// Name and number of rows of each parameter.
-    pub(super) parts: Vec<(String, usize)>,
+    pub(crate) parts: Vec<(String, usize)>,
 }
 
 impl Stored {

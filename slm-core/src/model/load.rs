@@ -9,9 +9,12 @@ use slm_kernels::{PackedTensor, ops};
 
 use super::files::TensorFile;
 use super::layout::{Stored, layout};
-use super::{CausalLm, FloatType};
+use super::quantized::{self, Method};
+use super::{CausalLm, FloatType, packed};
 use crate::config::ModelConfig;
-use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm};
+use crate::gguf::GgufFile;
+use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm, Weight};
+use crate::text::read_json;
 use crate::{Error, Result};
 
 #[derive(Deserialize)]
@@ -28,14 +31,16 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    fn float(self, device: &Device) -> Option<FloatType> {
+    pub(crate) fn float(self, device: &Device) -> Option<FloatType> {
         if ops::is_host(device) { self.float } else { Some(self.float.unwrap_or(FloatType::F32)) }
     }
 }
 
 impl CausalLm {
     /// Loads `config.json` with `model.safetensors`, or with the shards of `model.safetensors.index.json`, with
-    /// default [`LoadOptions`].
+    /// default [`LoadOptions`]; or a GGUF file.
+    ///
+    /// Weights that slm, GPTQ, AWQ or bitsandbytes (NF4) packed stay packed.
     ///
     /// # Errors
     /// When a file is missing or corrupt, or the tensors are not those of the configured model: the error
@@ -49,8 +54,19 @@ impl CausalLm {
     /// # Errors
     /// As [`CausalLm::load`].
     pub fn load_with(directory: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
-        let config = ModelConfig::from_file(&directory.join("config.json"))?;
-        Self::assemble(config, &open_files(directory)?, directory, (options, device))
+        if directory.is_file() {
+            return Self::from_gguf(&GgufFile::open(directory)?, options, device);
+        }
+        let (config, method) = read_config(directory)?;
+        let files = open_files(directory)?;
+        match method {
+            None => Self::assemble(config, &files, directory, (options, device)),
+            Some(method) => {
+                let float = options.float(device);
+                let values = quantized::read(&config, method, (&files, directory), float)?;
+                Self::from_values(config, values, directory, device)
+            }
+        }
     }
 
     /// Puts a model together from open files, in f32; `origin` names them in errors.
@@ -73,10 +89,13 @@ impl CausalLm {
         origin: &Path,
         (options, device): (LoadOptions, &Device),
     ) -> Result<Self> {
+        let float = options.float(device);
+        if let Some(values) = packed::read(files, float)? {
+            return Self::from_values(config, values, origin, device);
+        }
         let layout = layout(&config);
         let place = check(origin, &config, &layout, files)?;
         let mut source = Source { values: BTreeMap::new() };
-        let float = options.float(device);
         for stored in layout {
             let float = if stored.shape.len() == 1 { Some(FloatType::F32) } else { float };
             let file = &files[place[&stored.name]];
@@ -89,6 +108,29 @@ impl CausalLm {
         }
         source.model(config, device)
     }
+}
+
+/// `config.json`, and how its weights were quantized, if by others.
+fn read_config(directory: &Path) -> Result<(ModelConfig, Option<Method>)> {
+    let mut json = read_json(&directory.join("config.json"))?;
+    let own = json.as_object_mut().and_then(|o| o.remove("quantization_config"));
+    let beside = directory.join("quantize_config.json");
+    let quantization = match own {
+        Some(own) => own,
+        // Where the first version of AutoGPTQ put it.
+        None if beside.exists() => {
+            let mut json = read_json(&beside)?;
+            json["quant_method"] = "gptq".into();
+            json
+        }
+        None => serde_json::Value::Null,
+    };
+    Ok((ModelConfig::from_value(json)?, Method::parse(&quantization)?))
+}
+
+/// Some exports repeat a tied head or carry the rotary buffer of old transformers versions.
+pub(super) fn repeats_head(config: &ModelConfig, name: &str) -> bool {
+    name.ends_with("rotary_emb.inv_freq") || (name == "lm_head.weight" && config.tie_word_embeddings)
 }
 
 fn open_files(directory: &Path) -> Result<Vec<TensorFile>> {
@@ -127,9 +169,7 @@ fn check(
             }
         }
     }
-    // Some exports repeat a tied head or carry the rotary buffer of old transformers versions.
-    let harmless =
-        |n: &str| n.ends_with("rotary_emb.inv_freq") || (n == "lm_head.weight" && config.tie_word_embeddings);
+    let harmless = |n: &str| repeats_head(config, n);
     problems
         .extend(found.iter().filter(|(n, _)| !harmless(n)).map(|(n, (_, s))| format!("surplus {n} {s:?}")));
     if problems.is_empty() { Ok(place) } else { Err(Error::Tensors { path: directory.into(), problems }) }
@@ -141,7 +181,7 @@ fn check(
 pub enum Value {
     /// Row-major numbers in f32, f16 or bf16.
     Dense(TensorData),
-    /// A packed matrix; only linear layers of the blocks and the head can be.
+    /// A packed matrix: a linear layer's, the head or the embedding.
     Packed(PackedTensor),
 }
 
@@ -197,7 +237,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn model(mut self, config: ModelConfig, device: &Device) -> Result<CausalLm> {
-        let embed_tokens = self.take("model.embed_tokens.weight", device)?;
+        let embed_tokens = self.weight("model.embed_tokens", device)?;
         let layers = (0..config.num_hidden_layers)
             .map(|i| self.block(&config, &format!("model.layers.{i}"), device))
             .collect::<Result<_>>()?;
@@ -240,20 +280,20 @@ impl Source {
     }
 
     fn linear(&mut self, path: &str, device: &Device) -> Result<Linear> {
-        let weight = format!("{path}.weight");
-        let packed = match self.values.get(&weight) {
-            Some(Value::Packed(packed)) => Some(packed.clone()),
-            _ => None,
-        };
-        let mut linear = match packed {
-            Some(packed) => Linear::packed(packed),
-            None => Linear::dense(self.take(&weight, device)?),
-        };
+        let mut linear = Linear { weight: self.weight(path, device)?, bias: None, adapter: None };
         let bias = format!("{path}.bias");
         if self.values.contains_key(&bias) {
             linear.bias = Some(self.take(&bias, device)?);
         }
         Ok(linear)
+    }
+
+    fn weight(&mut self, path: &str, device: &Device) -> Result<Weight> {
+        let name = format!("{path}.weight");
+        match self.values.get(&name) {
+            Some(Value::Packed(packed)) => Ok(Weight::Packed(packed.clone())),
+            _ => Ok(Weight::Dense(self.take(&name, device)?)),
+        }
     }
 
     fn norm(&mut self, config: &ModelConfig, path: &str, device: &Device) -> Result<RmsNorm> {
@@ -267,7 +307,7 @@ impl Source {
                 let dtype = if ops::is_host(device) { data.dtype() } else { DType::F32 };
                 return Ok(Tensor::from_data(data, (device, dtype)));
             }
-            Some(Value::Packed(_)) => format!("{name} is packed; only linear layers can be"),
+            Some(Value::Packed(_)) => format!("{name} is packed; only matrices can be"),
             None => format!("missing {name}"),
         };
         Err(Error::Tensors { path: PathBuf::from("(memory)"), problems: vec![problem] })

@@ -2,15 +2,22 @@
 
 mod files;
 mod float;
+mod held;
 mod init;
 mod layout;
 mod load;
+mod packed;
+mod quantized;
 mod save;
+mod writer;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-pub use files::{TensorFile, write_atomically};
+pub use files::{TensorFile, write_atomically, write_atomically_with};
 pub use float::FloatType;
-pub(crate) use layout::layout;
+pub(crate) use files::widen;
+pub(crate) use held::Held;
+pub(crate) use layout::{Stored, layout};
+use load::repeats_head;
 pub use load::{LoadOptions, Value};
 
 use crate::config::ModelConfig;
@@ -25,8 +32,8 @@ use crate::{Error, Result};
 pub struct CausalLm {
     /// What it is.
     pub config: ModelConfig,
-    /// `[vocab, hidden]`.
-    pub embed_tokens: Tensor<2>,
+    /// `[vocab, hidden]`; where it is packed, the rows of a text's tokens are expanded.
+    pub embed_tokens: Weight,
     /// The blocks, first to last.
     pub layers: Vec<Block>,
     /// After the last block.
@@ -56,7 +63,7 @@ pub enum Parameter<'a> {
 impl CausalLm {
     /// Where the weights are.
     pub fn device(&self) -> Device {
-        self.embed_tokens.device()
+        self.norm.weight.device()
     }
 
     /// Logits of every position in `ids`, which follow the tokens of `cache`; the cache then holds them too.
@@ -147,7 +154,7 @@ impl CausalLm {
             rotations: Rotations::new(&self.config, &runs, &ids.device()),
             lengths: lengths.to_vec(),
         };
-        let mut x = self.embed(ids.reshape([batch * new])).reshape([batch, new, self.config.hidden_size]);
+        let mut x = self.embed(ids.reshape([batch * new]))?.reshape([batch, new, self.config.hidden_size]);
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, index, &pass, caches);
         }
@@ -159,12 +166,12 @@ impl CausalLm {
 
     /// # Shapes
     /// `[tokens]` to `[tokens, hidden]`.
-    fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        let x = self.embed_tokens.clone().select(0, ids).cast(FloatDType::F32);
-        match self.config.multipliers.embedding {
+    fn embed(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
+        let x = self.embed_tokens.rows(ids)?;
+        Ok(match self.config.multipliers.embedding {
             1.0 => x,
             factor => x.mul_scalar(factor as f32),
-        }
+        })
     }
 
     /// Applies the head.
@@ -174,7 +181,7 @@ impl CausalLm {
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         let logits = match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => Linear::dense(self.embed_tokens.clone()).forward(hidden),
+            None => self.embed_tokens.forward(hidden),
         };
         let logits = match self.config.multipliers.logits_divisor {
             1.0 => logits,
@@ -189,7 +196,9 @@ impl CausalLm {
     /// Calls `f` with each full-precision weight and its Hugging Face name (projections of a fused
     /// checkpoint by their separate names). Packed weights and adapters are not visited.
     pub fn for_each_parameter(&mut self, f: &mut dyn FnMut(&str, Parameter<'_>)) {
-        f("model.embed_tokens.weight", Parameter::Matrix(&mut self.embed_tokens));
+        if let Weight::Dense(embedding) = &mut self.embed_tokens {
+            f("model.embed_tokens.weight", Parameter::Matrix(embedding));
+        }
         for (index, block) in self.layers.iter_mut().enumerate() {
             let prefix = format!("model.layers.{index}");
             for (name, linear) in block.linears_mut() {

@@ -1,7 +1,9 @@
 //! The one linear layer: a weight slot and an optional adapter slot.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use slm_kernels::{PackedTensor, ops};
+
+use crate::{Error, Result};
 
 /// A linear layer `y = x·Wᵀ + b`, plus the low-rank path of an adapter where there is one.
 ///
@@ -22,7 +24,7 @@ pub struct Linear {
 pub enum Weight {
     /// Full precision.
     Dense(Tensor<2>),
-    /// 4 or 8 bits per weight; never expanded on the `flex` device, and without a gradient of its own.
+    /// 4 to 8 bits per weight; never expanded on the `flex` device, and without a gradient of its own.
     Packed(PackedTensor),
 }
 
@@ -45,9 +47,35 @@ impl Weight {
         }
     }
 
+    /// Rows of the matrix, in f32, on the device of `ids`.
+    ///
+    /// # Shapes
+    /// `[n]` to `[n, in]`.
+    ///
+    /// # Errors
+    /// When the ids cannot be read from their device, or one of them is not a row of a packed matrix.
+    pub(crate) fn rows(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
+        let packed = match self {
+            Self::Dense(w) => return Ok(w.clone().select(0, ids).cast(FloatDType::F32)),
+            Self::Packed(packed) => packed,
+        };
+        let device = ids.device();
+        let ids = ids.try_into_vec_as::<i64>().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
+        let (rows, cols) = (packed.rows(), packed.cols());
+        let mut values = vec![0.0; ids.len() * cols];
+        for (id, out) in ids.iter().zip(values.chunks_exact_mut(cols)) {
+            let row = usize::try_from(*id).ok().filter(|row| *row < rows).ok_or_else(|| Error::Request {
+                reason: format!("token {id} is not one of the {rows} that the model knows"),
+            })?;
+            let device = |e| Error::Device { reason: format!("row {row} of a packed matrix: {e}") };
+            packed.dequantize_rows(row..row + 1, out).map_err(device)?;
+        }
+        Ok(Tensor::from_data(TensorData::new(values, [ids.len(), cols]), &device))
+    }
+
     /// # Shapes
     /// `[.., in]` to `[.., out]`.
-    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Dense(w) => ops::dense_linear(x, w),
             Self::Packed(w) => match ops::linear(x, w) {

@@ -8,9 +8,11 @@ use super::spec::{
 };
 use crate::text::gguf::GgufVocab;
 
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
+pub(super) const UNKNOWN: i32 = 2;
+pub(super) const CONTROL: i32 = 3;
+pub(super) const USER_DEFINED: i32 = 4;
+/// Cuts as Llama 3 does, but merges whatever is cut.
+pub(super) const DBRX: BytePattern = BytePattern { ignore_merges: false, ..LLAMA3 };
 
 pub(super) fn spec(vocab: &GgufVocab) -> Result<Spec, String> {
     match vocab.model.as_str() {
@@ -23,9 +25,10 @@ pub(super) fn spec(vocab: &GgufVocab) -> Result<Spec, String> {
 
 fn pattern(pre: &str) -> Result<BytePattern, String> {
     Ok(match pre {
-        "" | "default" | "gpt-2" | "gpt2" | "phi-2" | "mpt" | "olmo" | "dbrx" | "jina-es" | "jina-de"
+        "" | "default" | "gpt-2" | "gpt2" | "phi-2" | "mpt" | "olmo" | "jina-es" | "jina-de"
         | "roberta-bpe" => GPT2,
-        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "smaug-bpe" => LLAMA3,
+        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => LLAMA3,
+        "dbrx" | "smaug-bpe" => DBRX,
         "qwen2" | "deepseek-r1-qwen" | "stablelm2" | "megrez" => QWEN2,
         "gpt-4o" | "llama4" => O200K,
         "tekken" => TEKKEN,

@@ -2,6 +2,7 @@
 
 mod directory;
 mod gguf;
+mod gguf_write;
 mod sentencepiece;
 mod spec;
 mod stream;

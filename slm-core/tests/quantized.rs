@@ -1,0 +1,185 @@
+//! Checkpoints with packed weights: those of other libraries, and our own.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use safetensors::SafeTensors;
+use slm_core::model::FloatType;
+use slm_core::nn::Weight;
+use slm_core::{CausalLm, KvCache, Result};
+use slm_kernels::{Format, PackedTensor};
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+fn device() -> Device {
+    Device::flex()
+}
+
+/// `input_ids` and `logits` of a reference.
+fn reference(path: &Path) -> (TensorData, Vec<f32>) {
+    let bytes = std::fs::read(path).expect("the golden is in the repository");
+    let tensors = SafeTensors::deserialize(&bytes).expect("valid");
+    let (ids, logits) = (tensors.tensor("input_ids").expect("recorded"), tensors.tensor("logits").expect("recorded"));
+    let (words, _) = ids.data().as_chunks::<8>();
+    let ids_of: Vec<i32> = words.iter().map(|b| i64::from_le_bytes(*b) as i32).collect();
+    let (quads, _) = logits.data().as_chunks::<4>();
+    (TensorData::new(ids_of, ids.shape().to_vec()), quads.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+fn logits(model: &CausalLm, ids: &TensorData) -> Vec<f32> {
+    let ids = Tensor::<2, Int>::from_data(ids.clone(), &device());
+    model.forward(ids, &mut KvCache::new()).expect("a short text").try_into_vec_as().expect("on the host")
+}
+
+/// The largest difference, in deviations of `want`.
+fn worst(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    let mean = want.iter().sum::<f32>() / want.len() as f32;
+    let deviation = (want.iter().map(|w| (w - mean).powi(2)).sum::<f32>() / want.len() as f32).sqrt();
+    got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max) / deviation
+}
+
+fn packed_layers(model: &CausalLm) -> usize {
+    model.linears().filter(|(_, linear)| matches!(linear.weight, Weight::Packed(_))).count()
+}
+
+/// The same weights in f32, so that what is left of a difference is how the file was read.
+fn expanded(model: &CausalLm) -> CausalLm {
+    let mut model = model.clone();
+    let dense = |weight: &mut Weight| *weight = Weight::Dense(weight.to_dense(&device()));
+    model.for_each_linear(&mut |_, linear| dense(&mut linear.weight));
+    dense(&mut model.embed_tokens);
+    if let Some(head) = &mut model.lm_head {
+        dense(&mut head.weight);
+    }
+    model
+}
+
+#[test]
+fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
+    // Minimums and nested scales are rounded to half precision.
+    for (name, layers, exact) in [("gptq", 7, 1e-2), ("gptq-8bit", 7, 1e-3), ("awq", 7, 1e-2), ("nf4", 7, 1e-2)] {
+        let folder = goldens().join("quantized").join(name);
+        let model = CausalLm::load(&folder, &device())?;
+        assert_eq!(packed_layers(&model), layers, "{name}");
+        let (ids, want) = reference(&folder.join("reference.safetensors"));
+        let (file, product) =
+            (worst(&logits(&expanded(&model), &ids), &want), worst(&logits(&model, &ids), &want));
+        println!("{name}: {file:e} by the weights, {product:e} by the products");
+        assert!(file < exact, "{name}: {file}");
+        assert!(product < 0.1, "{name}: {product}");
+    }
+    Ok(())
+}
+
+#[test]
+fn files_of_llama_cpp_compute_as_there() -> Result<()> {
+    let all = ["llama-q4_0", "llama-q8_0", "mistral-q4_0", "qwen2-q4_0", "qwen3-q4_0", "phi3-q4_0", "gemma3-q4_0"];
+    for name in all {
+        let path = goldens().join("gguf").join(format!("{name}.gguf"));
+        let model = CausalLm::load(&path, &device())?;
+        assert!(packed_layers(&model) >= 14, "{name}");
+        assert!(matches!(model.embed_tokens, Weight::Packed(_)), "{name}");
+        let (ids, want) = reference(&path.with_extension("safetensors"));
+        let (file, product) =
+            (worst(&logits(&expanded(&model), &ids), &want), worst(&logits(&model, &ids), &want));
+        println!("{name}: {file:e} by the weights, {product:e} by the products");
+        assert!(file < 1e-4, "{name}: {file}");
+        assert!(product < 0.2, "{name}: {product}");
+    }
+    Ok(())
+}
+
+/// A model whose matrices are packed in every format in turn.
+fn mixed(family: &str) -> Result<CausalLm> {
+    let mut model = CausalLm::load(&goldens().join(family), &device())?;
+    let formats = ["int4-g32", "int8-g32", "int4a-g32", "nf4-g32", "q4_0", "q5_1", "q8_0"];
+    let mut next = 0;
+    let mut pack = |weight: &mut Weight| {
+        let format: Format = formats[next % formats.len()].parse().expect("a format");
+        next += 1;
+        let [rows, cols] = weight.dims();
+        let values: Vec<f32> = weight.to_dense(&device()).try_into_vec_as().expect("on the host");
+        *weight = Weight::Packed(PackedTensor::quantize(&values, rows, cols, format).expect("fits"));
+    };
+    model.for_each_linear(&mut |_, linear| pack(&mut linear.weight));
+    pack(&mut model.embed_tokens);
+    Ok(model)
+}
+
+#[test]
+fn our_own_checkpoints_keep_every_format() -> Result<()> {
+    let ids = TensorData::from([[1, 5, 9, 40, 7, 300]]);
+    for family in ["llama", "phi3", "qwen2", "gemma3"] {
+        let model = mixed(family)?;
+        let folder = tempfile::tempdir().expect("a folder");
+        model.save(folder.path(), FloatType::F32)?;
+        let again = CausalLm::load(folder.path(), &device())?;
+        assert_eq!(again.config, model.config);
+        let pairs = model.linears().zip(again.linears());
+        for ((path, a), (_, b)) in pairs {
+            match (&a.weight, &b.weight) {
+                (Weight::Packed(a), Weight::Packed(b)) => assert_eq!(a, b, "{family} {path}"),
+                (Weight::Dense(_), Weight::Dense(_)) => {}
+                other => panic!("{family} {path}: {other:?}"),
+            }
+        }
+        assert_eq!(logits(&again, &ids), logits(&model, &ids), "{family}");
+        again.save(&folder.path().join("again"), FloatType::F32)?;
+        let bytes = |folder: &Path| std::fs::read(folder.join("model.safetensors")).expect("written");
+        assert_eq!(bytes(folder.path()), bytes(&folder.path().join("again")), "{family}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_layout_of_gptq_is_written_and_read() -> Result<()> {
+    for (family, format) in [("llama", "int4-g32"), ("phi3", "int4-g64"), ("qwen2", "int8-g32")] {
+        let mut model = CausalLm::load(&goldens().join(family), &device())?;
+        model.for_each_linear(&mut |_, linear| {
+            let [rows, cols] = linear.weight.dims();
+            let values: Vec<f32> = linear.weight.to_dense(&device()).try_into_vec_as().expect("on the host");
+            let format = format.parse().expect("a format");
+            linear.weight =
+                Weight::Packed(PackedTensor::quantize(&values, rows, cols, format).expect("fits"));
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        model.save_gptq(folder.path(), FloatType::F32)?;
+        let again = CausalLm::load(folder.path(), &device())?;
+        for ((path, a), (_, b)) in model.linears().zip(again.linears()) {
+            match (&a.weight, &b.weight) {
+                (Weight::Packed(a), Weight::Packed(b)) => assert_eq!(a, b, "{family} {path}"),
+                (Weight::Dense(_), Weight::Dense(_)) => assert_eq!(path, "lm_head"),
+                other => panic!("{family} {path}: {other:?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_read_is_named() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let path = goldens().join("quantized/gptq");
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path.join("config.json")).expect("read")).expect("JSON");
+        change(&mut config);
+        std::fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
+        std::fs::copy(path.join("model.safetensors"), folder.path().join("model.safetensors")).expect("copied");
+        CausalLm::load(folder.path(), &device()).expect_err("refused").to_string()
+    };
+    let error = refused(&|c| c["quantization_config"]["quant_method"] = "hqq".into());
+    assert!(error.contains("quant_method") && error.contains("hqq") && error.contains("awq"), "{error}");
+    let error = refused(&|c| c["quantization_config"]["bits"] = 3.into());
+    assert!(error.contains("quantization_config.bits") && error.contains("expected 4 or 8, found 3"), "{error}");
+    let error = refused(&|c| c["quantization_config"]["group_size"] = 64.into());
+    assert!(error.contains("scales") && error.contains("expected"), "{error}");
+    let error = refused(&|c| c["quantization_config"] = serde_json::Value::Null);
+    assert!(error.contains("missing model.layers.0.self_attn.q_proj.weight"), "{error}");
+    let error = refused(&|c| c["intermediate_size"] = 96.into());
+    assert!(error.contains("mlp") && error.contains("expected [96, 64], found [128, 64]"), "{error}");
+    Ok(())
+}
