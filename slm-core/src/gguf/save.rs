@@ -118,7 +118,8 @@ fn file_type(tensors: &BTreeMap<String, usize>) -> u32 {
 /// Tokenizer, template and the tokens that end a text.
 fn vocabulary(config: &ModelConfig, text: Text<'_>) -> Result<Vec<(String, GgufValue)>> {
     let mut vocab: GgufVocab = text.tokenizer.to_gguf(config.vocab_size)?;
-    let token = |content: &str| Some(content).filter(|c| !c.is_empty()).and_then(|c| text.tokenizer.token_id(c));
+    let token =
+        |content: &str| Some(content).filter(|c| !c.is_empty()).and_then(|c| text.tokenizer.token_id(c));
     let begin = text.template.and_then(|t| token(t.bos_token())).or(config.bos_token_id);
     if let Some(id) = begin {
         vocab.ids.entry("bos".into()).or_insert(id);
