@@ -201,7 +201,8 @@ mod tests {
             let mut model = original.clone();
             for block in &mut model.layers {
                 for site in Site::ALL {
-                    let width = block.linears().iter().find(|(n, _)| site.linears().contains(n));
+                    let linears = block.linears();
+                    let width = linears.iter().find(|(n, _)| site.linears().contains(n));
                     let width = width.map_or(0, |(_, linear)| linear.weight.dims()[1]);
                     let raw: Vec<f32> = (0..width).map(|i| 0.3 + (i as f32 * 0.7).sin().abs() * 3.0).collect();
                     let factors = shared_magnitudes(&original.config, site, &raw);

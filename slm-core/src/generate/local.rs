@@ -12,7 +12,7 @@ use super::sequence::{OnText, Sequence, Special};
 use super::{GenerationConfig, Grammars, PrefixCache};
 use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
 use crate::config::ids_of;
-use crate::gguf::GgufFile;
+use crate::gguf::{self, GgufFile};
 use crate::model::{Continuation, FloatType, LoadOptions, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
@@ -55,7 +55,7 @@ pub struct Generated {
 }
 
 impl LocalModel {
-    /// Loads a Hugging Face directory or a GGUF file. End-of-sequence tokens come from `generation_config.json` where
+    /// Loads a Hugging Face directory or a GGUF file (or the directory that has nothing else). End-of-sequence tokens come from `generation_config.json` where
     /// it names them, else from `config.json`, or from the file.
     ///
     /// # Errors
@@ -69,8 +69,8 @@ impl LocalModel {
     /// # Errors
     /// As [`LocalModel::load`].
     pub fn load_with(path: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
-        if path.is_file() {
-            return Self::from_gguf(&GgufFile::open(path)?, options, device);
+        if let Some(file) = gguf::file_at(path) {
+            return Self::from_gguf(&GgufFile::open(&file)?, options, device);
         }
         Self::with_model(path, CausalLm::load_with(path, options, device)?)
     }
@@ -84,8 +84,9 @@ impl LocalModel {
         let model = CausalLm::from_gguf(file, options, device)?;
         let name = file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
         let template = ChatTemplate::from_gguf(&vocab)?;
-        let eos = file.end_tokens();
-        Ok(Self { template, eos, ..Self::new(name, model, Tokenizer::from_gguf(&vocab)?) })
+        let (tokenizer, eos) = (Tokenizer::from_gguf(&vocab)?, file.end_tokens());
+        fits(&tokenizer, &model)?;
+        Ok(Self { template, eos, ..Self::new(name, model, tokenizer) })
     }
 
     /// Reads all of a directory but the weights, which come as `model`: from a quantized checkpoint, say.
@@ -94,14 +95,7 @@ impl LocalModel {
     /// When a file is missing, corrupt or does not fit the others.
     pub fn with_model(directory: &Path, model: CausalLm) -> Result<Self> {
         let tokenizer = Tokenizer::load_directory(directory)?;
-        if tokenizer.vocab_size() > model.config.vocab_size {
-            let reason = format!(
-                "{} is less than the tokenizer's {}",
-                model.config.vocab_size,
-                tokenizer.vocab_size()
-            );
-            return Err(Error::config("vocab_size", reason));
-        }
+        fits(&tokenizer, &model)?;
         let path = directory.join("generation_config.json");
         let named = if path.exists() { ids_of(&read_json(&path)?["eos_token_id"]) } else { None };
         let eos = named.unwrap_or_else(|| model.config.eos_token_ids.clone());
@@ -123,11 +117,11 @@ impl LocalModel {
         }
     }
 
-    /// Writes a directory that [`LocalModel::load`] and `transformers` read. Adapters are not part of it: merge
-    /// them first.
+    /// Writes a directory that [`LocalModel::load`] reads, and `transformers` too if no weight is packed. Adapters are not
+    /// part of it: merge them first.
     ///
     /// # Errors
-    /// When a weight is packed, a tensor cannot be read back, or a file cannot be written.
+    /// When a layer has an adapter, a tensor cannot be read back, or a file cannot be written.
     pub fn save(&self, directory: &Path, float: FloatType) -> Result<()> {
         self.model.save(directory, float)?;
         self.save_text(directory)
@@ -287,6 +281,15 @@ impl LocalModel {
         let last = texts.map(|text| Ok(self.tokenizer.encode(text, false)?.last().copied()));
         last.filter_map(Result::transpose).collect()
     }
+}
+
+/// Whether the model knows every id of the tokenizer.
+fn fits(tokenizer: &Tokenizer, model: &CausalLm) -> Result<()> {
+    let (known, needed) = (model.config.vocab_size, tokenizer.vocab_size());
+    if needed <= known {
+        return Ok(());
+    }
+    Err(Error::config("vocab_size", format!("{known} is less than the tokenizer's {needed}")))
 }
 
 /// Tokens of a prompt that are read at a time.

@@ -68,6 +68,10 @@ impl Keys<'_> {
 /// # Errors
 /// When its architecture is not one of ours, a key is missing or makes no sense.
 pub(super) fn read(file: &GgufFile) -> Result<ModelConfig> {
+    if let Some(parts) = file.value("split.count").and_then(|v| v.as_u64()).filter(|parts| *parts > 1) {
+        let hint = "join them with llama.cpp's llama-gguf-split --merge";
+        return Err(file.error(format!("this is one of {parts} parts of a model\nhint: {hint}")));
+    }
     let of_keys = ModelConfig::from_value(config_json(file)?).map_err(|e| in_file(file, &e))?;
     // Another program may have changed a key since: then the keys are right.
     let full = file.value(CONFIG).and_then(|v| v.as_str()).and_then(|text| serde_json::from_str(text).ok());

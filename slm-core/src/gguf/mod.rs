@@ -27,9 +27,25 @@ pub use tensor_type::GgufType;
 pub use value::{GgufArray, GgufValue};
 pub use write::GgufWriter;
 
+use std::path::{Path, PathBuf};
+
 use crate::Result;
 use crate::config::ModelConfig;
 use crate::text::gguf::GgufVocab;
+
+/// The GGUF file that `path` means: itself, or the only one of a directory without a `config.json`.
+pub(crate) fn file_at(path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path.into());
+    }
+    if path.join("config.json").exists() {
+        return None;
+    }
+    let entries = std::fs::read_dir(path).ok()?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files = files.filter(|file| file.extension().is_some_and(|e| e == "gguf"));
+    files.next().filter(|_| files.next().is_none())
+}
 
 impl GgufFile {
     /// What the file is a model of.

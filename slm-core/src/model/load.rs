@@ -12,7 +12,7 @@ use super::layout::{Stored, layout};
 use super::quantized::{self, Method};
 use super::{CausalLm, FloatType, packed};
 use crate::config::ModelConfig;
-use crate::gguf::GgufFile;
+use crate::gguf::{self, GgufFile};
 use crate::nn::{Attention, Block, Linear, Mlp, RmsNorm, Weight};
 use crate::text::read_json;
 use crate::{Error, Result};
@@ -54,8 +54,8 @@ impl CausalLm {
     /// # Errors
     /// As [`CausalLm::load`].
     pub fn load_with(directory: &Path, options: LoadOptions, device: &Device) -> Result<Self> {
-        if directory.is_file() {
-            return Self::from_gguf(&GgufFile::open(directory)?, options, device);
+        if let Some(file) = gguf::file_at(directory) {
+            return Self::from_gguf(&GgufFile::open(&file)?, options, device);
         }
         let (config, method) = read_config(directory)?;
         let files = open_files(directory)?;

@@ -2,13 +2,20 @@
 """Shows the GGUF files of slm to llama.cpp, and compares what both compute with transformers.
 
     cargo build --release -p slm-core --example export_gguf
-    python3 check_gguf.py <export_gguf binary> <work folder>     needs: torch transformers llama-cpp-python safetensors
+    python3 check_gguf.py <export_gguf binary> <work folder> [<folder of real tokenizers>]
+        needs: torch transformers llama-cpp-python safetensors numpy
 
 For every family among the goldens beside this script: the directory is exported in f32 and f16, llama.cpp loads the
 file, and its logits and greedy ids are compared with those of transformers on the directory; its tokenizer with ours.
 What llama.cpp cannot do is left out: windows of Mistral and Qwen2 (compared up to them), dynamic scaling (up to the
 original length), other patterns of SmolLM3 than every fourth layer (the golden is compared with that pattern).
+
+The files of `gguf/`, which llama.cpp quantized, are read and written again: llama.cpp must compute the very same with both.
+With a folder of real tokenizers (GPT-2, Llama 2 and 3, Qwen3, with llama.cpp's own test vectors), each goes into the file of
+a small random model, and llama.cpp must cut the vectors' texts as recorded.
 """
+import glob
+import gzip
 import json
 import os
 import shutil
@@ -63,6 +70,57 @@ def llama_cpp(path, ids, prompt):
     return logits, greedy, tokens
 
 
+def written_again(binary, work):
+    """Files of llama.cpp, through ours: the same logits, to the bit."""
+    failures = 0
+    for path in sorted(glob.glob(f"{HERE}/gguf/*.gguf")):
+        again = f"{work}/again.gguf"
+        ids = [(i * 37 + 11) % 400 for i in range(30)]
+        try:
+            want = llama_cpp(path, ids, 30)[0]
+        except ValueError:
+            # Called Phi-3 without its tokens; a vocabulary longer than the embedding.
+            print(f"{os.path.basename(path):24} llama.cpp does not load its own file")
+            continue
+        done = subprocess.run([binary, path, again], capture_output=True, text=True)
+        same = done.returncode == 0 and (want == llama_cpp(again, ids, 30)[0]).all()
+        failures += not same
+        print(f"{os.path.basename(path):24} written again: {'the same' if same else 'FAILED ' + done.stderr}")
+    return failures
+
+
+TOKENIZERS = {"qwen3": ("qwen2", 151936), "llama3": ("llama-bpe", 128256), "gpt2": ("gpt-2", 50257),
+              "llama2-spm": ("llama-spm", 32000)}
+
+
+def tokenizers(binary, work, data):
+    """Real tokenizers in files of ours: llama.cpp cuts texts as they do."""
+    from llama_cpp import Llama
+    from transformers import AutoConfig, AutoModelForCausalLM
+    golden = [json.loads(line) for line in gzip.open(f"{data}/golden-ids/ids.jsonl.gz", "rt")]
+    failures = 0
+    for name, (vectors, size) in TOKENIZERS.items():
+        folder = f"{work}/{name}"
+        shutil.copytree(f"{data}/{name}", folder, dirs_exist_ok=True)
+        config = dict(model_type="llama", architectures=["LlamaForCausalLM"], hidden_size=32, intermediate_size=32,
+                      num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, vocab_size=size,
+                      max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)
+        json.dump(config, open(f"{folder}/config.json", "w"))
+        AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)).half().save_pretrained(folder)
+        json.dump(config, open(f"{folder}/config.json", "w"))
+        path = f"{work}/{name}.gguf"
+        subprocess.run([binary, folder, path], check=True, capture_output=True)
+        llama = Llama(path, vocab_only=True, verbose=False)
+        base = f"{data}/llamacpp-vectors/ggml-vocab-{vectors}.gguf"
+        texts = open(f"{base}.inp", newline="").read().split("\n__ggml_vocab_test__\n")
+        cases = list(zip(texts, ([int(i) for i in line.split()] for line in open(f"{base}.out"))))
+        cases += [(row["text"], row[name]) for row in golden if name in row]
+        wrong = [text for text, ids in cases if llama.tokenize(text.encode(), add_bos=False, special=False) != ids]
+        failures += bool(wrong)
+        print(f"{name:12} {len(cases)} texts, {len(wrong)} cut otherwise {wrong[:1]}")
+    return failures
+
+
 def main():
     binary, work = sys.argv[1:3]
     os.makedirs(work, exist_ok=True)
@@ -95,6 +153,9 @@ def main():
             failures += not good
             print(f"{family:10} {kind:5} {difference:24.2e} {kl:10.1e} {str(greedy == want_greedy):>8} "
                   f"{str(tokens == want_tokens):>8} {'' if good else 'FAILED'}")
+    failures += written_again(binary, work)
+    if len(sys.argv) > 3:
+        failures += tokenizers(binary, work, sys.argv[3])
     print(f"{failures} failures")
     sys.exit(failures > 0)
 

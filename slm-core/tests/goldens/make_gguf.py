@@ -2,11 +2,13 @@
 """Makes the references of `gguf/`: what transformers computes with the weights in files that llama.cpp quantized.
 
     python3 make_gguf.py <folder of tiny models> <output folder>      needs: torch transformers gguf safetensors numpy
+                                                                      llama-cpp-python
 
 The models are tiny and random; each folder NAME-tiny has the Hugging Face directory and NAME-tiny-q4_0.gguf, which
 llama.cpp made of it (convert_hf_to_gguf.py, then llama-quantize). The file is copied; its tensors are expanded by gguf's
 own Python code, named and ordered as the checkpoint, and run by transformers: NAME-q4_0.safetensors holds input_ids
-[1,40] and logits [1,40,vocab]. Recorded with gguf 0.19, transformers 5.24.
+[1,20], logits [1,20,vocab], and llama_cpp: those of llama.cpp itself, where it loads the file; it rounds what it multiplies
+with to 8 bits. Recorded with gguf 0.19, transformers 5.24 and llama-cpp-python 0.3.36.
 """
 import json
 import os
@@ -16,6 +18,7 @@ import sys
 
 import torch
 from gguf import GGUFReader, dequantize
+from llama_cpp import Llama
 from safetensors.torch import save_file
 
 FILES = [("llama", "q4_0"), ("llama", "q8_0"), ("mistral", "q4_0"), ("qwen2", "q4_0"), ("qwen3", "q4_0"),
@@ -78,11 +81,18 @@ def main(models, out):
         missing, unexpected = model.load_state_dict(state, strict=False)
         missing = [m for m in missing if m != "lm_head.weight"]
         assert not missing and not unexpected, (missing, unexpected)
-        ids = torch.tensor([[(i * 37 + 11) % 400 for i in range(40)]])
+        ids = torch.tensor([[(i * 37 + 11) % 400 for i in range(20)]])
         with torch.no_grad():
             logits = model(ids, use_cache=False).logits
         shutil.copy(path, f"{out}/{family}-{kind}.gguf")
-        save_file({"input_ids": ids, "logits": logits.contiguous()}, f"{out}/{family}-{kind}.safetensors")
+        record = {"input_ids": ids, "logits": logits.contiguous()}
+        try:
+            llama = Llama(path, n_ctx=256, logits_all=True, verbose=False, type_k=0, type_v=0)
+            llama.eval(ids[0].tolist())
+            record["llama_cpp"] = torch.tensor(llama.scores[:20]).float().reshape(logits.shape).clone()
+        except ValueError:
+            pass
+        save_file(record, f"{out}/{family}-{kind}.safetensors")
         print(family, kind, kinds, float(logits.std()))
 
 
