@@ -135,9 +135,8 @@ impl Panel {
             let scales = [_mm512_loadu_ps(scales), _mm512_loadu_ps(scales.add(16))];
             for ((sums, dots), x) in sums.iter_mut().zip(dots).zip(x) {
                 let scale = _mm512_set1_ps(*x.scales.as_ptr().add(unit * L::UNIT / BLOCK));
-                for v in 0..2 {
-                    let dot = _mm512_cvtepi32_ps(dots[v]);
-                    sums[v] = _mm512_fmadd_ps(dot, _mm512_mul_ps(scales[v], scale), sums[v]);
+                for ((sum, dot), scales) in sums.iter_mut().zip(dots).zip(scales) {
+                    *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scales, scale), *sum);
                 }
             }
             if L::MINIMUM {
@@ -145,8 +144,8 @@ impl Panel {
                 let minimums = [_mm512_loadu_ps(minimums), _mm512_loadu_ps(minimums.add(16))];
                 for (sums, x) in sums.iter_mut().zip(x) {
                     let product = _mm512_set1_ps(*x.products.as_ptr().add(unit));
-                    for v in 0..2 {
-                        sums[v] = _mm512_fmadd_ps(minimums[v], product, sums[v]);
+                    for (sum, minimums) in sums.iter_mut().zip(minimums) {
+                        *sum = _mm512_fmadd_ps(minimums, product, *sum);
                     }
                 }
             }
