@@ -268,9 +268,13 @@ fn weight_bytes(model: &CausalLm) -> usize {
         Weight::Packed(packed) => packed.bytes(),
         other => unreachable!("an unknown form of weight: {other:?}"),
     };
-    dense(&model.embed_tokens) + model.linears().map(|(_, l)| linear(&l.weight)).sum::<usize>()
+    linear(&model.embed_tokens) + model.linears().map(|(_, l)| linear(&l.weight)).sum::<usize>()
 }
 
 fn weights_name(model: &CausalLm) -> String {
-    format!("{:?}", model.embed_tokens.dtype()).to_lowercase()
+    match &model.embed_tokens {
+        Weight::Dense(t) => format!("{:?}", t.dtype()).to_lowercase(),
+        Weight::Packed(packed) => packed.format().to_string(),
+        other => unreachable!("an unknown form of weight: {other:?}"),
+    }
 }

@@ -45,14 +45,6 @@ impl Scratch {
         unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len * size_of::<f32>()) }
     }
 
-    /// The buffer as whole numbers.
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "any bits will do")]
-    pub(crate) fn words_mut(&mut self) -> &mut [u32] {
-        // SAFETY: floats and words are as long and as aligned, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), self.len) }
-    }
-
     /// As [`Scratch::bytes`].
     #[expect(unsafe_code, reason = "a byte may have any bits, and so may a float")]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {

@@ -1,9 +1,9 @@
 //! [`linear`]: a packed linear layer, differentiable in its input.
 //!
-//! On the `flex` device the slice kernels of [`linear`](mod@crate::linear) run through a burn backend
-//! extension, and under autodiff the backward pass is one more of them: no dense weight is ever made. On
-//! other devices the weight is expanded to `f32` for each call and multiplied by burn, which also
-//! differentiates it.
+//! On the `flex` device the slice kernels of [`linear`](mod@crate::linear) run through a burn backend extension. Without
+//! autodiff `x` is rounded to 8 bits; under autodiff products are in `f32`, and the backward pass is one of the kernels too.
+//! No dense weight is ever made. On other devices the weight is expanded to `f32` for each call and multiplied by burn, which
+//! also differentiates it.
 
 #[cfg(feature = "flex")]
 use super::flex::{self, Constant};

@@ -4,8 +4,10 @@
     reason = "processor intrinsics, behind a run-time check; pointers into checked matrices"
 )]
 
+mod gather;
 mod panel;
 mod stream;
+mod unpack;
 
 use std::ops::Range;
 

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::unpack::unpack;
 use crate::linear::activations::{Activations, CHUNK, Row};
 use crate::output::Output;
 use crate::packed::{BLOCK, Layout};
@@ -26,7 +27,8 @@ pub(super) unsafe fn run<L: Layout>(
     x: &Activations,
     y: Output<'_>,
 ) {
-    let panel = Panel::unpack(layout, rows.clone(), dims[1]);
+    // SAFETY: the contract of this function.
+    let panel = unsafe { unpack(layout, rows.clone(), dims[1]) };
     let y = Columns { y, stride: dims[0], start: rows.start, width: rows.len() };
     let mut first = 0;
     while first < x.len() {
@@ -50,48 +52,16 @@ struct Columns<'a> {
 }
 
 /// 32 rows of weights. Units are sorted by their index modulo 4, as their products are summed.
-struct Panel {
+pub(super) struct Panel {
     /// `[units, UNIT / 4, 32, 4]`.
-    codes: Scratch,
+    pub(super) codes: Scratch,
     /// `[units, 32]`.
-    scales: Scratch,
-    minimums: Scratch,
-    units: usize,
+    pub(super) scales: Scratch,
+    pub(super) minimums: Scratch,
+    pub(super) units: usize,
 }
 
 impl Panel {
-    #[inline(always)]
-    fn unpack<L: Layout>(layout: L, rows: Range<usize>, cols: usize) -> Self {
-        let blocks = cols.div_ceil(BLOCK);
-        let per_block = BLOCK / L::UNIT;
-        let units = blocks * per_block;
-        let mut codes = Scratch::new(blocks * BLOCK / 4 * ROWS);
-        let mut scales = Scratch::new(units * ROWS);
-        let mut minimums = Scratch::new(if L::MINIMUM { units * ROWS } else { 0 });
-        let words = codes.words_mut();
-        for block in 0..blocks {
-            for r in 0..ROWS {
-                // After the last row, the last row again; its results are dropped.
-                let row = (rows.start + r).min(rows.end - 1);
-                let from = layout.codes(row, block);
-                for part in 0..per_block {
-                    let unit = block * per_block + part;
-                    let at = sorted(unit, units);
-                    scales[at * ROWS + r] = layout.scale(row, unit);
-                    if L::MINIMUM {
-                        minimums[at * ROWS + r] = layout.minimum(row, unit);
-                    }
-                    let from = from[part * L::UNIT..][..L::UNIT].as_chunks::<4>().0;
-                    let to = &mut words[at * L::UNIT / 4 * ROWS..][..L::UNIT / 4 * ROWS];
-                    for (from, to) in from.iter().zip(to.chunks_exact_mut(ROWS)) {
-                        to[r] = u32::from_le_bytes(*from);
-                    }
-                }
-            }
-        }
-        Self { codes, scales, minimums, units }
-    }
-
     /// `M` rows of `x` from `first` times the panel; returns their number.
     ///
     /// # Safety
@@ -165,9 +135,8 @@ impl Panel {
             let scales = [_mm512_loadu_ps(scales), _mm512_loadu_ps(scales.add(16))];
             for ((sums, dots), x) in sums.iter_mut().zip(dots).zip(x) {
                 let scale = _mm512_set1_ps(*x.scales.as_ptr().add(unit * L::UNIT / BLOCK));
-                for v in 0..2 {
-                    let dot = _mm512_cvtepi32_ps(dots[v]);
-                    sums[v] = _mm512_fmadd_ps(dot, _mm512_mul_ps(scales[v], scale), sums[v]);
+                for ((sum, dot), scales) in sums.iter_mut().zip(dots).zip(scales) {
+                    *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scales, scale), *sum);
                 }
             }
             if L::MINIMUM {
@@ -175,20 +144,13 @@ impl Panel {
                 let minimums = [_mm512_loadu_ps(minimums), _mm512_loadu_ps(minimums.add(16))];
                 for (sums, x) in sums.iter_mut().zip(x) {
                     let product = _mm512_set1_ps(*x.products.as_ptr().add(unit));
-                    for v in 0..2 {
-                        sums[v] = _mm512_fmadd_ps(minimums[v], product, sums[v]);
+                    for (sum, minimums) in sums.iter_mut().zip(minimums) {
+                        *sum = _mm512_fmadd_ps(minimums, product, *sum);
                     }
                 }
             }
         }
     }
-}
-
-/// Index of a unit when they are sorted by their index modulo 4.
-#[inline(always)]
-fn sorted(unit: usize, units: usize) -> usize {
-    let (part, extra) = (unit % 4, units % 4);
-    part * (units / 4) + part.min(extra) + unit / 4
 }
 
 impl Columns<'_> {
