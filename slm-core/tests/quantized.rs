@@ -76,7 +76,9 @@ fn expanded(model: &CausalLm) -> CausalLm {
 #[test]
 fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
     // Minimums and nested scales are rounded to half precision.
-    for (name, layers, exact) in [("gptq", 7, 1e-2), ("gptq-8bit", 7, 1e-3), ("awq", 7, 1e-2), ("nf4", 7, 1e-2)] {
+    for (name, layers, exact) in
+        [("gptq", 7, 1e-2), ("gptq-8bit", 7, 1e-3), ("awq", 7, 1e-2), ("nf4", 7, 1e-2)]
+    {
         let folder = goldens().join("quantized").join(name);
         let model = CausalLm::load(&folder, &device())?;
         assert_eq!(packed_layers(&model), layers, "{name}");
@@ -92,7 +94,8 @@ fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
 
 #[test]
 fn files_of_llama_cpp_compute_as_there() -> Result<()> {
-    let all = ["llama-q4_0", "llama-q8_0", "mistral-q4_0", "qwen2-q4_0", "qwen3-q4_0", "phi3-q4_0", "gemma3-q4_0"];
+    let all =
+        ["llama-q4_0", "llama-q8_0", "mistral-q4_0", "qwen2-q4_0", "qwen3-q4_0", "phi3-q4_0", "gemma3-q4_0"];
     for name in all {
         let path = goldens().join("gguf").join(format!("{name}.gguf"));
         let model = CausalLm::load(&path, &device())?;
@@ -185,13 +188,17 @@ fn what_cannot_be_read_is_named() -> Result<()> {
             serde_json::from_slice(&std::fs::read(path.join("config.json")).expect("read")).expect("JSON");
         change(&mut config);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
-        std::fs::copy(path.join("model.safetensors"), folder.path().join("model.safetensors")).expect("copied");
+        std::fs::copy(path.join("model.safetensors"), folder.path().join("model.safetensors"))
+            .expect("copied");
         CausalLm::load(folder.path(), &device()).expect_err("refused").to_string()
     };
     let error = refused(&|c| c["quantization_config"]["quant_method"] = "hqq".into());
     assert!(error.contains("quant_method") && error.contains("hqq") && error.contains("awq"), "{error}");
     let error = refused(&|c| c["quantization_config"]["bits"] = 3.into());
-    assert!(error.contains("quantization_config.bits") && error.contains("expected 4 or 8, found 3"), "{error}");
+    assert!(
+        error.contains("quantization_config.bits") && error.contains("expected 4 or 8, found 3"),
+        "{error}"
+    );
     let error = refused(&|c| c["quantization_config"]["group_size"] = 64.into());
     assert!(error.contains("scales") && error.contains("expected"), "{error}");
     let error = refused(&|c| c["quantization_config"] = serde_json::Value::Null);

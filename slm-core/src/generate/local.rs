@@ -82,7 +82,8 @@ impl LocalModel {
     pub fn from_gguf(file: &GgufFile, options: LoadOptions, device: &Device) -> Result<Self> {
         let vocab = file.vocabulary()?;
         let model = CausalLm::from_gguf(file, options, device)?;
-        let name = file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
+        let name =
+            file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
         let template = ChatTemplate::from_gguf(&vocab)?;
         let (tokenizer, eos) = (Tokenizer::from_gguf(&vocab)?, file.end_tokens());
         fits(&tokenizer, &model)?;

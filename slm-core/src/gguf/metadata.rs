@@ -1,9 +1,9 @@
 //! From [`ModelConfig`] to a GGUF file's metadata, and what llama.cpp cannot be told.
 
-use super::{GgufArray, GgufValue};
 use super::config::{CONFIG, usual_period};
 use super::names::architecture;
 use super::rope;
+use super::{GgufArray, GgufValue};
 use crate::config::{Family, LayerRope, ModelConfig, RopeScaling};
 
 /// All ids that end a text, where the format has one key for each kind.
@@ -93,7 +93,8 @@ pub(super) fn differences(c: &ModelConfig) -> Vec<String> {
     }
     if matches!(c.rope.scaling, RopeScaling::LongRope { .. }) {
         all.push(
-            "llama.cpp chooses between the factors by the context that it was started with, not by the text".into(),
+            "llama.cpp chooses between the factors by the context that it was started with, not by the text"
+                .into(),
         );
     }
     let usual = |index: usize| (index + 1).is_multiple_of(4);
