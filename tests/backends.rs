@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
 use slm::core::{CausalLm, KvCache};
-use slm::quant::{Bits, QuantConfig, dequantize_model, quantize_model};
+use slm::quant::{Format, QuantConfig, dequantize_model, quantize_model};
 
 /// The devices of this build.
 fn devices() -> Vec<(&'static str, Device)> {
@@ -71,7 +71,7 @@ fn logits_equal_those_of_transformers() {
 fn packed_layers_equal_their_expansion() {
     for (name, device) in devices() {
         let mut model = load("qwen3", &device);
-        let config = QuantConfig { bits: Bits::Int4, group_size: 32, ..QuantConfig::default() };
+        let config = QuantConfig { format: Format::Int4 { group_size: 32 }, ..QuantConfig::default() };
         quantize_model(&mut model, &config).expect("packs");
         let (ids, original) = reference("qwen3");
         let packed = logits(&model, &ids, &device);

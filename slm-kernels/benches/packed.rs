@@ -4,7 +4,7 @@
 //! the ratios.
 //!
 //! ```console
-//! cargo bench -p slm-kernels --bench packed [-- <rows> <cols>]
+//! cargo bench -p slm-kernels --bench packed [-- <rows> <cols> [<MiB of copies> [<format> ..]]]
 //! ```
 
 mod common;
@@ -15,19 +15,22 @@ use common::{contender, contest, memory_limit, report, wave};
 use half::f16;
 use slm_kernels::{BlockType, Format, PackedTensor, Result, packed_linear};
 
-/// Bytes of all copies of a matrix.
-const BYTES: usize = 160 << 20;
+/// Formats to compare.
+const FORMATS: &str =
+    "int4-g32 int4-g64 int4a-g64 int8-g32 q4_0 q8_0 q4_K q5_K q6_K q4_1 q5_0 q5_1 iq4_nl nf4-g64";
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
-    let [rows, cols] = if let [rows, cols] = arguments[..] { [rows, cols] } else { [3072, 1024] };
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse::<usize>());
+    let (rows, cols, bytes) = (number(0, 3072)?, number(1, 1024)?, number(2, 160)? << 20);
+    let named = arguments.get(3..).map(|formats| formats.join(" ")).filter(|formats| !formats.is_empty());
+    let formats = named.as_deref().unwrap_or(FORMATS);
     let memory = memory_limit();
     println!("memory {:.1} GB/s; {rows} x {cols}", memory / 1e9);
-    for m in [1, 4, 64, 512] {
-        let names = ["int4-g32", "int4-g64", "int4a-g64", "int8-g32", "q4_0", "q8_0", "q4_K", "q5_K", "q6_K"];
-        for name in names.into_iter().chain(["q4_1", "q5_0", "iq4_nl", "nf4-g64"]) {
+    for m in [1, 2, 4, 8, 16, 64, 512] {
+        for name in formats.split(' ') {
             let w = weight(rows, cols, name.parse()?)?;
-            let copies = if m > 8 { 1 } else { BYTES.div_ceil(w.bytes()) };
+            let copies = if m > 8 { 1 } else { bytes.div_ceil(w.bytes()).max(1) };
             let weights = (0..copies).map(|_| copy(&w)).collect::<Result<Vec<_>>>()?;
             let x = wave(m * cols, 0.11);
             let mut y = vec![0.0; m * rows];
@@ -36,7 +39,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                     assert!(packed_linear(black_box(&x), m, w, &mut y).is_ok());
                 }
             };
-            let rounds = if m > 8 { 5 } else { 12 };
+            let rounds = if m > 64 { 5 } else { 20 };
             let mut contenders = [contender(name, run)];
             let seconds = contest(rounds, &mut contenders);
             if m > 8 {

@@ -1,7 +1,7 @@
-//! Packs a model of a Hugging Face directory to 4 or 8 bits and shows what that loses.
+//! Packs a model of a Hugging Face directory and shows what that loses.
 //!
 //! ```console
-//! cargo run --release -p slm-quant --example quantize -- <directory> <output directory> 4
+//! cargo run --release -p slm-quant --example quantize -- <directory> <output directory> int4-g64
 //! ```
 
 use std::error::Error;
@@ -9,16 +9,16 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use slm_core::LocalModel;
-use slm_quant::{Bits, QuantConfig, quantize_model, save_model};
+use slm_quant::{QuantConfig, quantize_model, save_model};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [source, target, bits] = arguments.as_slice() else {
-        return Err("usage: quantize <directory> <output directory> <4 or 8>".into());
+    let [source, target, format] = arguments.as_slice() else {
+        return Err("usage: quantize <directory> <output directory> <int4-g64, int8-g32, ..>".into());
     };
-    let bits = Bits::from_width(bits.parse()?).ok_or("bits: expected 4 or 8")?;
+    let config = QuantConfig { format: format.parse()?, ..QuantConfig::default() };
     let mut model = LocalModel::load(Path::new(source), &Device::flex())?;
-    let report = quantize_model(&mut model.model, &QuantConfig { bits, ..QuantConfig::default() })?;
+    let report = quantize_model(&mut model.model, &config)?;
     for (layer, stats) in &report.layers {
         println!("{layer}: {:.1} dB, {:.2} bits per weight", stats.snr_db, stats.bits_per_weight);
     }

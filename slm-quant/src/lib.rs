@@ -2,20 +2,38 @@
 
 mod config;
 
-mod model;
+mod calibrate;
 
-mod rtn;
+mod grid;
+
+mod round;
+
+mod hqq;
+
+mod awq;
+
+mod gptq;
 
 mod stats;
 
-mod store;
+mod quantize;
+
+mod plan;
+
+mod quality;
+
+mod model;
 
 mod error;
 
-pub use config::{Bits, QuantConfig};
+pub use calibrate::{CalibrationConfig, CalibrationData, InputStatistics};
+pub use config::{Method, Override, QuantConfig};
 pub use error::{Error, Result};
-pub use model::{QuantReport, dequantize_model, load_model, quantize_model, save_model};
-pub use rtn::quantize_matrix;
-pub use slm_kernels::{Format, PackedTensor};
+pub use gptq::{Gptq, GptqConfig};
+pub use model::{dequantize_model, load_model, save_model};
+pub use plan::{Plan, PlanConfig, Target, plan};
+pub use quality::{Budget, Prediction, QualityReport, Reference, measure};
+pub use quantize::{Progress, QuantReport, quantize_calibrated, quantize_model};
+pub use round::{Search, encode, quantize_matrix};
+pub use slm_kernels::packed::{BlockType, Format, PackedTensor};
 pub use stats::QuantStats;
-pub use store::{FORMAT_VERSION, Stored, Values, load_packed, save_packed};

@@ -1,139 +1,42 @@
-//! Whole models: quantized in place, saved as a directory, loaded again.
+//! Quantized models on disk, and back in full precision.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use burn::tensor::{Device, TensorData};
-use half::f16;
-use serde::Serialize;
-use serde_json::{Value as Json, json};
-use slm_core::model::{Value, write_atomically};
+use burn::tensor::Device;
+use slm_core::CausalLm;
+use slm_core::model::FloatType;
 use slm_core::nn::Weight;
-use slm_core::{CausalLm, ModelConfig};
 
-use crate::{
-    Error, QuantConfig, QuantStats, Result, Stored, Values, load_packed, quantize_matrix, save_packed,
-};
+use crate::Result;
 
-const METHOD: &str = "slm";
-
-/// What quantizing a model did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QuantReport {
-    /// Loss of each packed layer, by its path.
-    pub layers: BTreeMap<String, QuantStats>,
-    /// Layers left as they were: a skip pattern, or a width that the group size does not divide.
-    pub left: Vec<String>,
-}
-
-/// Packs the linear layers of `model` that `config` applies to, by round-to-nearest. Adapters stay on top.
-///
-/// # Errors
-/// When no layer can be packed, or a weight is not finite or cannot be read back; the model is then unchanged.
-pub fn quantize_model(model: &mut CausalLm, config: &QuantConfig) -> Result<QuantReport> {
-    let mut report = QuantReport { layers: BTreeMap::new(), left: Vec::new() };
-    let mut packed = BTreeMap::new();
-    let mut widths = BTreeSet::new();
-    for (path, linear) in model.linears() {
-        let shape = linear.weight.dims();
-        widths.insert(shape[1]);
-        let Weight::Dense(weight) = &linear.weight else { continue };
-        if !config.applies_to(&format!("{path}.weight"), &shape) {
-            report.left.push(path);
-            continue;
-        }
-        let values: Vec<f32> = weight.clone().try_into_vec_as().map_err(|e| device_error(&path, &e))?;
-        let (tensor, stats) = quantize_matrix(&values, shape, config)?;
-        packed.insert(path.clone(), tensor);
-        report.layers.insert(path, stats);
-    }
-    if packed.is_empty() {
-        return Err(Error::NothingToPack {
-            group_size: config.group_size,
-            widths: widths.into_iter().collect(),
-        });
-    }
-    for_each(model, &mut |path, weight| {
-        if let Some(tensor) = packed.remove(path) {
-            *weight = Weight::Packed(tensor);
-        }
-    });
-    Ok(report)
-}
-
-/// Expands every packed layer to full precision: the same function, at the speed and size of `f32`.
+/// Expands every packed weight to full precision: the same function, at the speed and size of `f32`.
 pub fn dequantize_model(model: &mut CausalLm) {
     let device = model.device();
-    for_each(model, &mut |_, weight| *weight = Weight::Dense(weight.to_dense(&device)));
-}
-
-/// Writes `config.json` and `model.safetensors` with packed layers, and the rest in f16. Adapters are not
-/// part of it.
-///
-/// # Errors
-/// When a tensor cannot be read back or a file cannot be written.
-pub fn save_model(model: &CausalLm, directory: &Path) -> Result<()> {
-    let mut tensors = BTreeMap::new();
-    let mut shapes = BTreeMap::new();
-    model.clone().for_each_parameter(&mut |name, parameter| {
-        let shape = match parameter {
-            slm_core::model::Parameter::Vector(t) => t.dims().to_vec(),
-            slm_core::model::Parameter::Matrix(t) => t.dims().to_vec(),
-        };
-        shapes.insert(name.to_owned(), shape);
-    });
-    for (name, values) in model.parameter_values()? {
-        let shape = shapes.remove(&name).unwrap_or_default();
-        let values = Values::F16(values.into_iter().map(f16::from_f32).collect());
-        tensors.insert(name, Stored::Dense { shape, values });
-    }
-    for (path, linear) in model.linears() {
-        if let Weight::Packed(packed) = &linear.weight {
-            tensors.insert(format!("{path}.weight"), Stored::Packed(packed.clone()));
+    let expand = |weight: &mut Weight| {
+        if let Weight::Packed(_) = weight {
+            *weight = Weight::Dense(weight.to_dense(&device));
         }
+    };
+    model.for_each_linear(&mut |_, linear| expand(&mut linear.weight));
+    if let Some(head) = &mut model.lm_head {
+        expand(&mut head.weight);
     }
-    std::fs::create_dir_all(directory).map_err(|source| Error::Io { path: directory.into(), source })?;
-    save_packed(directory.join("model.safetensors"), &tensors)?;
-    let mut config = model.config.to_value();
-    config["quantization_config"] = json!({"quant_method": METHOD});
-    config["torch_dtype"] = "float16".into();
-    Ok(write_atomically(&directory.join("config.json"), format!("{config:#}\n").as_bytes())?)
+    expand(&mut model.embed_tokens);
 }
 
-/// Loads a directory of [`save_model`]; the layers stay packed.
+/// Writes `config.json` and `model.safetensors` with packed weights as they are, and the rest in f16: what
+/// [`CausalLm::save`] does.
 ///
 /// # Errors
-/// When a file is missing or corrupt, was not written by [`save_model`], or does not fit its configuration.
+/// When a layer has an adapter, a tensor cannot be read back or a file cannot be written.
+pub fn save_model(model: &CausalLm, directory: &Path) -> Result<()> {
+    Ok(model.save(directory, FloatType::F16)?)
+}
+
+/// Loads a directory; packed weights stay packed: what [`CausalLm::load`] does.
+///
+/// # Errors
+/// When a file is missing or corrupt, or does not fit its configuration.
 pub fn load_model(directory: &Path, device: &Device) -> Result<CausalLm> {
-    let path = directory.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let mut json: Json =
-        serde_json::from_str(&text).map_err(|source| slm_core::Error::Json { path: path.clone(), source })?;
-    let quantization = json.as_object_mut().and_then(|o| o.remove("quantization_config"));
-    let method = quantization.as_ref().and_then(|q| q["quant_method"].as_str());
-    if method != Some(METHOD) {
-        let reason = format!("expected quant_method \"{METHOD}\", found {method:?}");
-        return Err(slm_core::Error::Config { field: "quantization_config".into(), reason }.into());
-    }
-    let config = ModelConfig::from_value(json)?;
-    let stored = load_packed(directory.join("model.safetensors"))?;
-    let values = stored.into_iter().map(|(name, stored)| {
-        let value = match stored {
-            Stored::Dense { shape, values } => Value::Dense(TensorData::new(values.to_f32(), shape)),
-            Stored::Packed(packed) => Value::Packed(packed),
-        };
-        (name, value)
-    });
-    Ok(CausalLm::from_values(config, values.collect(), directory, device)?)
-}
-
-fn for_each(model: &mut CausalLm, f: &mut dyn FnMut(&str, &mut Weight)) {
-    model.for_each_linear(&mut |path, linear| f(path, &mut linear.weight));
-    if let Some(head) = &mut model.lm_head {
-        f("lm_head", &mut head.weight);
-    }
-}
-
-fn device_error(path: &str, e: &impl std::fmt::Debug) -> Error {
-    slm_core::Error::Device { reason: format!("{path}: {e:?}") }.into()
+    Ok(CausalLm::load(directory, device)?)
 }

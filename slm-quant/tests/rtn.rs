@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use half::f16;
-use slm_quant::{Bits, PackedTensor, QuantConfig, QuantStats, quantize_matrix};
+use slm_quant::{Format, PackedTensor, QuantStats, quantize_matrix};
 
 fn wave(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i as f32 * 0.731).sin()).collect()
@@ -12,11 +12,9 @@ fn wave(len: usize) -> Vec<f32> {
 fn more_bits_and_smaller_groups_lose_less() {
     let weights: Vec<f32> =
         wave(16 * 256).into_iter().enumerate().map(|(i, w)| w * (1 + i % 5) as f32).collect();
-    let stats = |bits, group_size| {
-        let config = QuantConfig { bits, group_size, skip: vec![] };
-        quantize_matrix(&weights, [16, 256], &config).unwrap().1
-    };
-    let (small, large, eight) = (stats(Bits::Int4, 32), stats(Bits::Int4, 128), stats(Bits::Int8, 128));
+    let stats = |format| quantize_matrix(&weights, [16, 256], format).unwrap().1;
+    let (small, large) = (stats(Format::Int4 { group_size: 32 }), stats(Format::Int4 { group_size: 128 }));
+    let eight = stats(Format::Int8 { group_size: 128 });
     assert!(
         small.snr_db > large.snr_db && eight.snr_db > small.snr_db + 15.0,
         "{small:?} {large:?} {eight:?}"
@@ -30,7 +28,7 @@ fn more_bits_and_smaller_groups_lose_less() {
 fn the_measures_of_a_known_error() {
     // Codes of 1 and scales of 1: every weight is 1 after packing.
     let packed =
-        PackedTensor::from_parts(vec![1_u8; 64], vec![f16::ONE], None, [1, 64], Bits::Int8.format(64))
+        PackedTensor::from_parts(vec![1_u8; 64], vec![f16::ONE], None, [1, 64], Format::Int8 { group_size: 64 })
             .unwrap();
     let mut weights = vec![1.0; 64];
     assert_eq!(QuantStats::measure(&weights, &packed).unwrap().snr_db, f64::INFINITY);
@@ -44,6 +42,6 @@ fn the_measures_of_a_known_error() {
 
 #[test]
 fn a_matrix_that_does_not_fit_is_refused() {
-    let error = quantize_matrix(&wave(48), [1, 48], &QuantConfig::default()).unwrap_err().to_string();
+    let error = quantize_matrix(&wave(48), [1, 48], Format::Int4 { group_size: 64 }).unwrap_err().to_string();
     assert!(error.contains("group size 64 does not fit rows of 48"), "{error}");
 }

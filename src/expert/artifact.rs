@@ -79,7 +79,7 @@ impl Expert {
             let reason = "there is no finished expert in it".into();
             return Err(Error::NoExpert { path: folder.into(), reason });
         }
-        let model = LocalModel::with_model(&files.packed(), slm_quant::load_model(&files.packed(), device)?)?;
+        let model = LocalModel::load(&files.packed(), device)?;
         let domain = DomainDetector::load(&files.detector(DOMAIN))?;
         let documents = if files.index().exists() {
             let model = ExtractiveModel::new(Bm25Index::load(&files.index())?, ExtractiveConfig::default())?;

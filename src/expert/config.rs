@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
 use slm_lora::{LoraConfig, TrainConfig};
-use slm_quant::QuantConfig;
+use slm_quant::{Format, QuantConfig};
 
 /// The settings of the whole road. The default takes the embedded base and the generated log domain down it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl Default for ExpertConfig {
                 warmup_steps: 20,
                 ..TrainConfig::default()
             },
-            quant: QuantConfig { group_size: 32, ..QuantConfig::default() },
+            quant: QuantConfig { format: Format::Int4 { group_size: 32 }, ..QuantConfig::default() },
             max_false_accept: 0.05,
             test_questions: 200,
             suite_questions: 350,

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use slm_core::model::FloatType;
 use slm_core::{FinishReason, LocalModel};
 use slm_data::{CurateConfig, Curated, Example, curate, mix_replay, write_examples};
-use slm_quant::{QuantReport, quantize_model, save_model};
+use slm_quant::{QuantReport, quantize_model};
 use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel, IndexConfig};
 
 use super::artifact::Files;
@@ -125,8 +125,7 @@ fn pack(
     model.save(&files.merged(), FloatType::F16)?;
     bar.inc(1);
     let report = quantize_model(&mut model.model, &config.quant)?;
-    save_model(&model.model, &files.packed())?;
-    model.save_text(&files.packed())?;
+    model.save(&files.packed(), FloatType::F16)?;
     bar.finish();
     Ok((model, report))
 }

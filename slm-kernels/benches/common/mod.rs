@@ -9,12 +9,12 @@ use rayon::prelude::*;
 /// Something to time.
 pub(crate) struct Contender<'a> {
     /// For the table.
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     run: Box<dyn FnMut() + 'a>,
 }
 
 /// A contender.
-pub(crate) fn contender<'a>(name: &'static str, run: impl FnMut() + 'a) -> Contender<'a> {
+pub(crate) fn contender<'a>(name: &'a str, run: impl FnMut() + 'a) -> Contender<'a> {
     Contender { name, run: Box::new(run) }
 }
 

@@ -45,10 +45,10 @@ impl Kernel for ExpandRows<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _s: S) {
+    fn run<S: Simd>(self, s: S) {
         let cols = self.w.cols();
         let blocks = 0..cols.div_ceil(BLOCK);
-        Expand { rows: self.rows, blocks, out: self.tile, stride: cols, cols }.run(&self.w.view());
+        Expand { rows: self.rows, blocks, out: self.tile, stride: cols, cols }.run(s, &self.w.view());
     }
 }
 
@@ -62,9 +62,9 @@ impl Right for Packed<'_> {
     }
 
     #[inline(always)]
-    fn widen<S: Simd>(&self, _s: S, rows: Range<usize>, cols: Range<usize>, panel: &mut [f32]) {
+    fn widen<S: Simd>(&self, s: S, rows: Range<usize>, cols: Range<usize>, panel: &mut [f32]) {
         const { assert!(COLS.is_multiple_of(BLOCK)) };
         let blocks = cols.start / BLOCK..cols.end.div_ceil(BLOCK);
-        Expand { rows, blocks, out: panel, stride: COLS, cols: self.0.cols() }.run(&self.0.view());
+        Expand { rows, blocks, out: panel, stride: COLS, cols: self.0.cols() }.run(s, &self.0.view());
     }
 }

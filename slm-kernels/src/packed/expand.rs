@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::layout::{BLOCK, Layout, View, Visitor};
+use super::layout::{BLOCK, Layout, NF4, View, Visitor};
+use crate::simd::Simd;
 
 /// A part of a matrix to be expanded: `rows`, and the columns of the blocks `blocks`.
 #[derive(Debug)]
@@ -19,9 +20,12 @@ pub(crate) struct Expand<'a> {
 impl Expand<'_> {
     /// Expands the part of `view`.
     #[inline(always)]
-    pub(crate) fn run(self, view: &View<'_>) {
+    pub(crate) fn run<S: Simd>(self, s: S, view: &View<'_>) {
         if let Err((part, nf4)) = view.visit(self) {
-            part.each(|row, block| nf4.weights(row, block));
+            part.each(
+                #[inline(always)]
+                |row, block| s.look_up(&NF4, nf4.codes(row, block), nf4.scale(row, block)),
+            );
         }
     }
 

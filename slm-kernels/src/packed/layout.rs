@@ -173,11 +173,16 @@ impl Layout for Int4Asym<'_> {
 pub(crate) struct Nf4<'a>(pub(crate) Groups<'a>);
 
 impl Nf4<'_> {
-    /// The weights `block * 32..` of `row`.
+    /// Codes of the weights `block * 32..` of `row`.
     #[inline(always)]
-    pub(crate) fn weights(&self, row: usize, block: usize) -> [f32; BLOCK] {
-        let scale = self.0.scales[self.0.at(row, block)].to_f32();
-        self.0.nibbles(row, block).map(|code| NF4[usize::from(code & 15)] * scale)
+    pub(crate) fn codes(&self, row: usize, block: usize) -> [u8; BLOCK] {
+        self.0.nibbles(row, block)
+    }
+
+    /// Their scale.
+    #[inline(always)]
+    pub(crate) fn scale(&self, row: usize, block: usize) -> f32 {
+        self.0.scales[self.0.at(row, block)].to_f32()
     }
 }
 

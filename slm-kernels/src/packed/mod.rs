@@ -44,7 +44,10 @@ pub use format::{BlockType, Format};
 
 pub(crate) use expand::Expand;
 pub(crate) use layout::{BLOCK, Layout, Visitor};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use wide::Numbers;
 
+use crate::simd::Portable;
 use crate::{Error, Result};
 
 /// A weight matrix `[rows, cols]` in 4 to 8 bits per weight.
@@ -193,7 +196,7 @@ impl PackedTensor {
 
     fn expand_rows(&self, rows: Range<usize>, out: &mut [f32]) {
         let blocks = 0..self.cols.div_ceil(BLOCK);
-        Expand { rows, blocks, out, stride: self.cols, cols: self.cols }.run(&self.view());
+        Expand { rows, blocks, out, stride: self.cols, cols: self.cols }.run(Portable, &self.view());
         let Some(order) = &self.order else { return };
         let mut packed = vec![0.0; self.cols];
         for row in out.chunks_exact_mut(self.cols) {

@@ -1,8 +1,7 @@
 //! Codes and scales of each format in the registers of AVX-512.
 //!
 //! A chunk is 128 columns. Its codes are two vectors: for units of 32, the first halves of its four units and the second halves;
-//! for units of 16, its weights in order. Its scales are those of four rows: of unit `4 * part + j` of row `r` in lane
-//! `4 * j + r`.
+//! for units of 16, its weights in order. Scales are those of four rows: of unit `4 * part + j` of row `r` in lane `4 * j + r`.
 #![expect(unsafe_code, reason = "processor intrinsics; pointers into checked matrices")]
 
 use std::arch::x86_64::*;
@@ -19,6 +18,9 @@ const AHEAD: usize = 1024;
 ///
 /// All methods need a processor with AVX-512 F, BW, DQ and VL, and rows that have the chunk.
 pub(crate) trait Wide: Copy {
+    /// Chunks whose scales are read at once: 2 where they make up a block, else 1.
+    const CHUNKS: usize;
+
     /// Whether all that is read of a chunk is in the buffers: not of the last chunks, where rows are no whole chunks.
     fn has_chunk(&self, row: usize, chunk: usize) -> bool;
 
@@ -34,17 +36,29 @@ pub(crate) trait Wide: Copy {
     /// See the trait.
     unsafe fn chunk(&self, row: usize, chunk: usize) -> [__m512i; 2];
 
-    /// The scales of a part of a chunk of four rows.
+    /// The scales, and the minimums if the layout has them, of [`Wide::CHUNKS`] chunks of four rows.
     ///
     /// # Safety
-    /// See the trait.
-    unsafe fn scales(&self, rows: [usize; 4], chunk: usize, part: usize) -> __m512;
+    /// See the trait; `chunk` must be a multiple of their number.
+    unsafe fn numbers(&self, rows: [usize; 4], chunk: usize) -> Numbers;
+}
 
-    /// As [`Wide::scales`], of a layout with minimums.
-    ///
-    /// # Safety
-    /// See the trait.
-    unsafe fn minimums(&self, rows: [usize; 4], chunk: usize, part: usize) -> __m512;
+/// Scales of one or two chunks of four rows: of unit `4 * part + j` of row `r` in lane `4 * j + r`.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers {
+    /// Of each part: one of units of 32 each chunk, two of units of 16.
+    pub(crate) scales: [__m512; 4],
+    pub(crate) minimums: [__m512; 2],
+}
+
+impl Numbers {
+    /// Of one part.
+    #[inline(always)]
+    pub(crate) unsafe fn one(scales: __m512) -> Self {
+        // SAFETY: the contract of [`Wide`].
+        let zero = unsafe { _mm512_setzero_ps() };
+        Self { scales: [scales, zero, zero, zero], minimums: [zero; 2] }
+    }
 }
 
 /// Fetches the lines of `bytes` from [`AHEAD`] after `at`.
@@ -138,6 +152,8 @@ pub(super) unsafe fn halves(bytes: __m512i) -> [__m512i; 2] {
 }
 
 impl Wide for Int8<'_> {
+    const CHUNKS: usize = 1;
+
     #[inline(always)]
     fn has_chunk(&self, row: usize, chunk: usize) -> bool {
         self.0.has(row * self.0.cols + chunk * 128, 128, row, chunk)
@@ -163,19 +179,15 @@ impl Wide for Int8<'_> {
     }
 
     #[inline(always)]
-    unsafe fn scales(&self, rows: [usize; 4], chunk: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(&self, rows: [usize; 4], chunk: usize) -> Numbers {
         // SAFETY: see above.
-        unsafe { self.0.numbers(self.0.scales, rows, chunk) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(&self, _rows: [usize; 4], _chunk: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_setzero_ps() }
+        unsafe { Numbers::one(self.0.numbers(self.0.scales, rows, chunk)) }
     }
 }
 
 impl Wide for Int4<'_> {
+    const CHUNKS: usize = 1;
+
     #[inline(always)]
     fn has_chunk(&self, row: usize, chunk: usize) -> bool {
         self.0.has(self.0.start(row, chunk), 64, row, chunk)
@@ -194,19 +206,15 @@ impl Wide for Int4<'_> {
     }
 
     #[inline(always)]
-    unsafe fn scales(&self, rows: [usize; 4], chunk: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(&self, rows: [usize; 4], chunk: usize) -> Numbers {
         // SAFETY: see above.
-        unsafe { self.0.numbers(self.0.scales, rows, chunk) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(&self, _rows: [usize; 4], _chunk: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_setzero_ps() }
+        unsafe { Numbers::one(self.0.numbers(self.0.scales, rows, chunk)) }
     }
 }
 
 impl Wide for Int4Asym<'_> {
+    const CHUNKS: usize = 1;
+
     #[inline(always)]
     fn has_chunk(&self, row: usize, chunk: usize) -> bool {
         self.0.has(self.0.start(row, chunk), 64, row, chunk)
@@ -225,15 +233,12 @@ impl Wide for Int4Asym<'_> {
     }
 
     #[inline(always)]
-    unsafe fn scales(&self, rows: [usize; 4], chunk: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(&self, rows: [usize; 4], chunk: usize) -> Numbers {
         // SAFETY: see above.
-        unsafe { self.0.numbers(self.0.scales, rows, chunk) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(&self, rows: [usize; 4], chunk: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { self.0.numbers(self.0.minimums, rows, chunk) }
+        unsafe {
+            let minimums = [self.0.numbers(self.0.minimums, rows, chunk); 2];
+            Numbers { minimums, ..Numbers::one(self.0.numbers(self.0.scales, rows, chunk)) }
+        }
     }
 }
 
@@ -246,19 +251,11 @@ impl<B: Block> Blocks<'_, B> {
             _ => ((row * self.per_row + chunk * 4) * B::BYTES, 0),
         }
     }
-
-    #[inline(always)]
-    unsafe fn starts(&self, rows: [usize; 4], chunk: usize) -> ([*const u8; 4], usize) {
-        let mut starts = [self.bytes.as_ptr(); 4];
-        for (start, row) in starts.iter_mut().zip(rows) {
-            // SAFETY: see above.
-            *start = unsafe { start.add(self.chunk_start(row, chunk).0) };
-        }
-        (starts, self.chunk_start(0, chunk).1)
-    }
 }
 
 impl<B: Block> Wide for Blocks<'_, B> {
+    const CHUNKS: usize = B::WEIGHTS.div_ceil(128);
+
     #[inline(always)]
     fn has_chunk(&self, row: usize, chunk: usize) -> bool {
         let bytes = if B::WEIGHTS == 256 { B::BYTES } else { 4 * B::BYTES };
@@ -281,20 +278,13 @@ impl<B: Block> Wide for Blocks<'_, B> {
     }
 
     #[inline(always)]
-    unsafe fn scales(&self, rows: [usize; 4], chunk: usize, part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe {
-            let (starts, half) = self.starts(rows, chunk);
-            B::scales(starts, half, part)
+    unsafe fn numbers(&self, rows: [usize; 4], chunk: usize) -> Numbers {
+        let mut starts = [self.bytes.as_ptr(); 4];
+        for (start, row) in starts.iter_mut().zip(rows) {
+            // SAFETY: see above.
+            *start = unsafe { start.add(self.chunk_start(row, chunk).0) };
         }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(&self, rows: [usize; 4], chunk: usize, part: usize) -> __m512 {
         // SAFETY: see above.
-        unsafe {
-            let (starts, half) = self.starts(rows, chunk);
-            B::minimums(starts, half, part)
-        }
+        unsafe { B::numbers(starts) }
     }
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::block::{IQ4, Iq4Nl, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
-use super::wide::halves;
+use super::wide::{Numbers, halves};
 
 /// A chunk of blocks: four of 32 weights, or a `half` of one of 256.
 ///
@@ -16,21 +16,11 @@ pub(crate) trait WideBlock {
     /// See the trait; so for the others.
     unsafe fn chunk(at: *const u8, half: usize) -> [__m512i; 2];
 
-    /// See [`Wide::scales`](super::wide::Wide::scales).
+    /// See [`Wide::numbers`](super::wide::Wide::numbers): of four blocks, or of both halves of one, of four rows.
     ///
     /// # Safety
     /// See the trait.
-    unsafe fn scales(rows: [*const u8; 4], half: usize, part: usize) -> __m512;
-
-    /// See [`Wide::minimums`](super::wide::Wide::minimums).
-    ///
-    /// # Safety
-    /// See the trait.
-    #[inline(always)]
-    unsafe fn minimums(_rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
-        // SAFETY: the contract of the trait; so below.
-        unsafe { _mm512_setzero_ps() }
-    }
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers;
 }
 
 /// Four times 16 bytes, `stride` apart.
@@ -101,9 +91,9 @@ impl WideBlock for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<34, 0>(rows) }
+        unsafe { Numbers::one(block_halves::<34, 0>(rows)) }
     }
 }
 
@@ -115,9 +105,9 @@ impl WideBlock for Q4_0 {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<18, 0>(rows) }
+        unsafe { Numbers::one(block_halves::<18, 0>(rows)) }
     }
 }
 
@@ -129,15 +119,12 @@ impl WideBlock for Q4_1 {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<20, 0>(rows) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { block_halves::<20, 2>(rows) }
+        unsafe {
+            let minimums = [block_halves::<20, 2>(rows); 2];
+            Numbers { minimums, ..Numbers::one(block_halves::<20, 0>(rows)) }
+        }
     }
 }
 
@@ -169,9 +156,9 @@ impl WideBlock for Q5_0 {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<22, 0>(rows) }
+        unsafe { Numbers::one(block_halves::<22, 0>(rows)) }
     }
 }
 
@@ -183,15 +170,12 @@ impl WideBlock for Q5_1 {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<24, 0>(rows) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { block_halves::<24, 2>(rows) }
+        unsafe {
+            let minimums = [block_halves::<24, 2>(rows); 2];
+            Numbers { minimums, ..Numbers::one(block_halves::<24, 0>(rows)) }
+        }
     }
 }
 
@@ -208,9 +192,9 @@ impl WideBlock for Iq4Nl {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], _half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { block_halves::<18, 0>(rows) }
+        unsafe { Numbers::one(block_halves::<18, 0>(rows)) }
     }
 }
 
@@ -226,70 +210,81 @@ unsafe fn units(even: __m512i, odd: __m512i) -> [__m512i; 2] {
     }
 }
 
-/// The half-precision number at byte `at` of row `r` in the lanes `4 * j + r`.
+/// 16 bytes of each of four rows.
 #[inline(always)]
-unsafe fn row_halves(rows: [*const u8; 4], at: usize) -> __m512 {
+unsafe fn heads(rows: [*const u8; 4], at: usize) -> __m512i {
     // SAFETY: see above.
     unsafe {
-        let mut words = 0_u64;
-        for (r, row) in rows.into_iter().enumerate() {
-            words |= u64::from(row.add(at).cast::<u16>().read_unaligned()) << (16 * r);
-        }
-        _mm512_broadcast_f32x4(_mm_cvtph_ps(_mm_cvtsi64_si128(words.cast_signed())))
+        let first = _mm512_castsi128_si512(_mm_loadu_si128(rows[0].add(at).cast()));
+        let two = _mm512_inserti32x4::<1>(first, _mm_loadu_si128(rows[1].add(at).cast()));
+        let three = _mm512_inserti32x4::<2>(two, _mm_loadu_si128(rows[2].add(at).cast()));
+        _mm512_inserti32x4::<3>(three, _mm_loadu_si128(rows[3].add(at).cast()))
     }
 }
 
-/// Four bytes of each row, `j` of row `r` to byte `4 * j + r`.
+/// Word `word` of each of the four rows in [`heads`]: byte `j` of row `r` to the top of lane `4 * j + r`.
 #[inline(always)]
-unsafe fn turned(rows: [u32; 4]) -> __m128i {
+unsafe fn turned(heads: __m512i, word: i32) -> __m512i {
     // SAFETY: see above.
     unsafe {
-        let rows = rows.map(u32::cast_signed);
-        let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm_shuffle_epi8(_mm_setr_epi32(rows[0], rows[1], rows[2], rows[3]), turn)
+        let rows = _mm512_add_epi32(
+            _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12),
+            _mm512_set1_epi32(word),
+        );
+        let words = _mm512_permutexvar_epi32(rows, heads);
+        // Of the word of row `r` in each quarter: byte `j` in quarter `j`.
+        let first = _mm512_set_epi64(
+            0x0fff_ffff_0bff_ffff,
+            0x07ff_ffff_03ff_ffff,
+            0x0eff_ffff_0aff_ffff,
+            0x06ff_ffff_02ff_ffff,
+            0x0dff_ffff_09ff_ffff,
+            0x05ff_ffff_01ff_ffff,
+            0x0cff_ffff_08ff_ffff,
+            0x04ff_ffff_00ff_ffff,
+        );
+        _mm512_shuffle_epi8(words, first)
     }
 }
 
+/// [`turned`] unsigned bytes, as floats.
 #[inline(always)]
-unsafe fn word(at: *const u8) -> u32 {
+unsafe fn unsigned(heads: __m512i, word: i32) -> __m512 {
     // SAFETY: see above.
-    unsafe { at.cast::<u32>().read_unaligned() }
+    unsafe { _mm512_cvtepi32_ps(_mm512_srli_epi32::<24>(turned(heads, word))) }
 }
 
-/// Four scales of 6 bits of each row, times the number at its start.
+/// Scales and minimums of 6 bits, times the numbers at the start of the block.
 #[inline(always)]
-unsafe fn k_scales(rows: [*const u8; 4], half: usize) -> __m512 {
+unsafe fn k_numbers(rows: [*const u8; 4]) -> Numbers {
     // SAFETY: see above.
     unsafe {
-        let mut bytes = [0; 4];
-        for (bytes, row) in bytes.iter_mut().zip(rows) {
-            let low = word(row.add(4));
-            *bytes = match half {
-                0 => low & 0x3f3f_3f3f,
-                _ => word(row.add(12)) & 0x0f0f_0f0f | low >> 2 & 0x3030_3030,
-            };
-        }
-        let scales = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(turned(bytes)));
-        _mm512_mul_ps(scales, row_halves(rows, 0))
-    }
-}
+        // Words: the two numbers, low bits of scales, low bits of minimums, and what the upper four of each have besides.
+        let heads = heads(rows, 0);
+        let low = _mm512_and_si512(heads, _mm512_set1_epi32(0x3f3f_3f3f));
+        let upper = _mm512_and_si512(_mm512_srli_epi32::<2>(heads), _mm512_set1_epi32(0x3030_3030));
+        let nibbles = _mm512_shuffle_epi32::<0b11_11_11_00>(heads);
+        let nibbles =
+            _mm512_srlv_epi32(nibbles, _mm512_setr_epi32(0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0));
+        let high = _mm512_or_si512(upper, _mm512_and_si512(nibbles, _mm512_set1_epi32(0x0f0f_0f0f)));
 
-/// As [`k_scales`], the minimums.
-#[inline(always)]
-unsafe fn k_minimums(rows: [*const u8; 4], half: usize) -> __m512 {
-    // SAFETY: see above.
-    unsafe {
-        let mut bytes = [0; 4];
-        for (bytes, row) in bytes.iter_mut().zip(rows) {
-            let low = word(row.add(8));
-            *bytes = match half {
-                0 => low & 0x3f3f_3f3f,
-                _ => word(row.add(12)) >> 4 & 0x0f0f_0f0f | low >> 2 & 0x3030_3030,
-            };
+        let firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+        let firsts = _mm512_castsi512_si256(_mm512_permutexvar_epi32(firsts, heads));
+        let pairs = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+        let numbers = _mm256_cvtph_ps(_mm_shuffle_epi8(_mm256_castsi256_si128(firsts), pairs));
+        let scale = _mm512_broadcast_f32x4(_mm256_castps256_ps128(numbers));
+        let minimum = _mm256_xor_ps(numbers, _mm256_set1_ps(-0.0));
+        let minimum = _mm512_broadcast_f32x4(_mm256_extractf128_ps::<1>(minimum));
+        let zero = _mm512_setzero_ps();
+        Numbers {
+            scales: [
+                _mm512_mul_ps(unsigned(low, 1), scale),
+                _mm512_mul_ps(unsigned(high, 1), scale),
+                zero,
+                zero,
+            ],
+            minimums: [_mm512_mul_ps(unsigned(low, 2), minimum), _mm512_mul_ps(unsigned(high, 2), minimum)],
         }
-        let minimums = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(turned(bytes)));
-        let minimums = _mm512_mul_ps(minimums, row_halves(rows, 2));
-        _mm512_xor_ps(minimums, _mm512_set1_ps(-0.0))
     }
 }
 
@@ -304,15 +299,9 @@ impl WideBlock for Q4K {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { k_scales(rows, half) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(rows: [*const u8; 4], half: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { k_minimums(rows, half) }
+        unsafe { k_numbers(rows) }
     }
 }
 
@@ -336,15 +325,9 @@ impl WideBlock for Q5K {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], half: usize, _part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
-        unsafe { k_scales(rows, half) }
-    }
-
-    #[inline(always)]
-    unsafe fn minimums(rows: [*const u8; 4], half: usize, _part: usize) -> __m512 {
-        // SAFETY: see above.
-        unsafe { k_minimums(rows, half) }
+        unsafe { k_numbers(rows) }
     }
 }
 
@@ -367,15 +350,21 @@ impl WideBlock for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn scales(rows: [*const u8; 4], half: usize, part: usize) -> __m512 {
+    unsafe fn numbers(rows: [*const u8; 4]) -> Numbers {
         // SAFETY: see above.
         unsafe {
-            let mut bytes = [0; 4];
-            for (bytes, row) in bytes.iter_mut().zip(rows) {
-                *bytes = word(row.add(192 + half * 8 + part * 4));
+            let heads = heads(rows, 192);
+            let mut words = 0_u64;
+            for (r, row) in rows.into_iter().enumerate() {
+                words |= u64::from(row.add(208).cast::<u16>().read_unaligned()) << (16 * r);
             }
-            let scales = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(turned(bytes)));
-            _mm512_mul_ps(scales, row_halves(rows, 208))
+            let scale = _mm512_broadcast_f32x4(_mm_cvtph_ps(_mm_cvtsi64_si128(words.cast_signed())));
+            let mut scales = [scale; 4];
+            for (scale, word) in scales.iter_mut().zip(0..) {
+                let signed = _mm512_srai_epi32::<24>(turned(heads, word));
+                *scale = _mm512_mul_ps(_mm512_cvtepi32_ps(signed), *scale);
+            }
+            Numbers { scales, minimums: [_mm512_setzero_ps(); 2] }
         }
     }
 }

@@ -90,14 +90,15 @@ impl Kernel for Norm<'_> {
                     sum = s.add(sum, load_part(s, x.add(k), width - k));
                 }
                 let mean = s.sum(sum) / width as f32;
+                // Loaded like the row, so that the lanes beyond it have no distance.
+                let means = [mean; 16];
                 let mut squares = zero;
                 for k in (0..width).step_by(S::LANES) {
-                    let distance = s.sub(load_part(s, x.add(k), width - k), s.splat(mean));
+                    let mean = load_part(s, means.as_ptr(), width - k);
+                    let distance = s.sub(load_part(s, x.add(k), width - k), mean);
                     squares = s.fma(distance, distance, squares);
                 }
-                // The lanes beyond the row held the mean's distance from zero.
-                let beyond = (width.next_multiple_of(S::LANES) - width) as f32 * mean * mean;
-                let variance = ((s.sum(squares) - beyond) / width as f32).max(0.0);
+                let variance = s.sum(squares) / width as f32;
                 let scale = s.splat(1.0 / (variance + self.normal.epsilon).sqrt());
                 for k in (0..width).step_by(S::LANES) {
                     let distance = s.sub(load_part(s, x.add(k), width - k), s.splat(mean));

@@ -165,4 +165,19 @@ impl Simd for Avx512 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_max_ps(a) }
     }
+
+    #[inline(always)]
+    fn look_up(self, table: &[f32; 16], codes: [u8; 32], scale: f32) -> [f32; 32] {
+        let mut out = [0.0; 32];
+        // SAFETY: see above; both arrays have 32 elements.
+        unsafe {
+            let (table, scale) = (_mm512_loadu_ps(table.as_ptr()), _mm512_set1_ps(scale));
+            for half in [0, 16] {
+                let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().add(half).cast()));
+                let numbers = _mm512_permutexvar_ps(codes, table);
+                _mm512_storeu_ps(out.as_mut_ptr().add(half), _mm512_mul_ps(numbers, scale));
+            }
+        }
+        out
+    }
 }

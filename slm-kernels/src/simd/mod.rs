@@ -16,6 +16,7 @@ mod tile;
 
 pub(crate) use element::{Element, load_part, store_part};
 pub(crate) use math::{exp, sigmoid, tanh};
+pub(crate) use portable::Portable;
 pub(crate) use tile::{Dots, Outer, dots, product};
 
 /// An instruction set that this processor has.
@@ -180,6 +181,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// The largest lane.
     fn largest(self, a: Self::V) -> f32;
+
+    /// `table[code] * scale` of 32 codes, of which the low 4 bits count.
+    #[inline(always)]
+    fn look_up(self, table: &[f32; 16], codes: [u8; 32], scale: f32) -> [f32; 32] {
+        let mut out = [0.0; 32];
+        for (out, code) in out.iter_mut().zip(codes) {
+            *out = table[usize::from(code & 15)] * scale;
+        }
+        out
+    }
 
     /// The sum of the lanes.
     #[inline(always)]

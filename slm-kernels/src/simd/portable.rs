@@ -6,7 +6,7 @@ use super::Simd;
 
 /// Needs nothing of the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Portable;
+pub(crate) struct Portable;
 
 const LANES: usize = 8;
 

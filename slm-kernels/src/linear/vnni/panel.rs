@@ -28,17 +28,15 @@ pub(super) unsafe fn run<L: Layout>(
 ) {
     let panel = Panel::unpack(layout, rows.clone(), dims[1]);
     let y = Columns { y, stride: dims[0], start: rows.start, width: rows.len() };
-    for first in (0..x.len()).step_by(STRIP) {
+    let mut first = 0;
+    while first < x.len() {
         // SAFETY: the contract of this function.
         unsafe {
-            match x.len() - first {
-                1 => panel.strip::<L, 1>(x, first, &y),
-                2 => panel.strip::<L, 2>(x, first, &y),
-                3 => panel.strip::<L, 3>(x, first, &y),
-                4 => panel.strip::<L, 4>(x, first, &y),
-                5 => panel.strip::<L, 5>(x, first, &y),
+            first += match x.len() - first {
+                1 | 2 => panel.strip::<L, 1>(x, first, &y),
+                3..STRIP => panel.strip::<L, 3>(x, first, &y),
                 _ => panel.strip::<L, STRIP>(x, first, &y),
-            }
+            };
         }
     }
 }
@@ -94,12 +92,17 @@ impl Panel {
         Self { codes, scales, minimums, units }
     }
 
-    /// `M` rows of `x` from `first` times the panel.
+    /// `M` rows of `x` from `first` times the panel; returns their number.
     ///
     /// # Safety
     /// The processor must have the instructions, and the rows of `x` as many columns as the panel.
     #[inline(always)]
-    unsafe fn strip<L: Layout, const M: usize>(&self, x: &Activations, first: usize, y: &Columns<'_>) {
+    unsafe fn strip<L: Layout, const M: usize>(
+        &self,
+        x: &Activations,
+        first: usize,
+        y: &Columns<'_>,
+    ) -> usize {
         let mut tokens = [x.row(first); M];
         for (i, token) in tokens.iter_mut().enumerate() {
             *token = x.row(first + i);
@@ -118,6 +121,7 @@ impl Panel {
                 unsafe { y.add(first + i, sums, part == 0) };
             }
         }
+        M
     }
 
     /// Adds the products of `unit`, the one at `at` in the panel.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::linear::activations::{Activations, CHUNK, Order, Row, place};
 use crate::output::Output;
-use crate::packed::{BLOCK, Layout};
+use crate::packed::{BLOCK, Layout, Numbers};
 
 /// Rows of `W` of a task.
 pub(super) const ROWS: usize = 64;
@@ -25,18 +25,18 @@ pub(super) unsafe fn run<L: Layout>(
 ) {
     // SAFETY: the contract of this function.
     unsafe {
-        for first in (0..x.len()).step_by(4) {
-            match x.len() - first {
+        let mut first = 0;
+        while first < x.len() {
+            first += match x.len() - first {
                 1 => strip::<L, 1>(layout, rows.clone(), dims, (x, first), y),
-                2 => strip::<L, 2>(layout, rows.clone(), dims, (x, first), y),
-                3 => strip::<L, 3>(layout, rows.clone(), dims, (x, first), y),
+                2 | 3 => strip::<L, 2>(layout, rows.clone(), dims, (x, first), y),
                 _ => strip::<L, 4>(layout, rows.clone(), dims, (x, first), y),
-            }
+            };
         }
     }
 }
 
-/// `M` rows of `x` from `first`.
+/// `M` rows of `x` from `first`; returns their number.
 ///
 /// # Safety
 /// As [`run`].
@@ -47,7 +47,7 @@ unsafe fn strip<L: Layout, const M: usize>(
     dims: [usize; 2],
     (x, first): (&Activations, usize),
     y: Output<'_>,
-) {
+) -> usize {
     let mut tokens = [x.row(first); M];
     for (i, token) in tokens.iter_mut().enumerate() {
         *token = x.row(first + i);
@@ -70,11 +70,20 @@ unsafe fn strip<L: Layout, const M: usize>(
                     whole = chunks - 1;
                 }
             }
-            for chunk in 0..whole {
-                add::<L, M>(&mut sums, &Chunk::load(layout, four, chunk), chunk, &tokens);
+            for first in (0..whole).step_by(L::CHUNKS) {
+                let numbers = layout.numbers(four, first);
+                for chunk in 0..L::CHUNKS {
+                    let mut codes = [[_mm512_setzero_si512(); 2]; 4];
+                    for (codes, row) in codes.iter_mut().zip(four) {
+                        layout.prefetch(row, first + chunk);
+                        *codes = layout.chunk(row, first + chunk);
+                    }
+                    add::<L, M>(&mut sums, &codes, (&numbers, chunk), first + chunk, &tokens);
+                }
             }
             if whole < chunks {
-                add::<L, M>(&mut sums, &Chunk::gather(layout, four, whole, dims[1]), whole, &tokens);
+                let (codes, numbers) = gather(layout, four, whole, dims[1]);
+                add::<L, M>(&mut sums, &codes, (&numbers, 0), whole, &tokens);
             }
             for (i, sums) in sums.into_iter().enumerate() {
                 let mut totals = [0.0; 4];
@@ -88,100 +97,74 @@ unsafe fn strip<L: Layout, const M: usize>(
             }
         }
     }
+    M
 }
 
-/// 128 columns of four rows.
-struct Chunk {
-    codes: [[__m512i; 2]; 4],
-    /// Of units `4 * part + j` of row `r` in lane `4 * j + r`; one part of units of 32, two of units of 16.
-    scales: [__m512; 2],
-    minimums: [__m512; 2],
-}
-
-impl Chunk {
-    /// From where it is in the matrix.
-    ///
-    /// # Safety
-    /// The rows must have the chunk.
-    #[inline(always)]
-    unsafe fn load<L: Layout>(layout: L, rows: [usize; 4], chunk: usize) -> Self {
-        // SAFETY: the contract of this function.
-        unsafe {
-            let zero = _mm512_setzero_ps();
-            let mut new =
-                Self { codes: [[_mm512_setzero_si512(); 2]; 4], scales: [zero; 2], minimums: [zero; 2] };
-            for (codes, row) in new.codes.iter_mut().zip(rows) {
-                layout.prefetch(row, chunk);
-                *codes = layout.chunk(row, chunk);
+/// A chunk of four rows block by block, as far as there are columns.
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+fn gather<L: Layout>(layout: L, rows: [usize; 4], chunk: usize, cols: usize) -> ([[__m512i; 2]; 4], Numbers) {
+    let (mut codes, mut scales, mut minimums) = ([[0; CHUNK]; 4], [[0.0; 16]; 2], [[0.0; 16]; 2]);
+    let order = if L::UNIT == BLOCK { Order::Halves } else { Order::Plain };
+    let per_block = BLOCK / L::UNIT;
+    for (r, row) in rows.into_iter().enumerate() {
+        for at in 0..(cols.div_ceil(BLOCK) - chunk * 4).min(4) {
+            let block = chunk * 4 + at;
+            let from = layout.codes(row, block);
+            for (from, to) in from.as_chunks::<16>().0.iter().zip(place(order, at)) {
+                codes[r][to..to + 16].copy_from_slice(from);
             }
-            for part in 0..BLOCK / L::UNIT {
-                new.scales[part] = layout.scales(rows, chunk, part);
-                if L::MINIMUM {
-                    new.minimums[part] = layout.minimums(rows, chunk, part);
-                }
-            }
-            new
-        }
-    }
-
-    /// Block by block, as far as there are columns.
-    #[inline(never)]
-    #[target_feature(enable = "avx512f")]
-    fn gather<L: Layout>(layout: L, rows: [usize; 4], chunk: usize, cols: usize) -> Self {
-        let (mut codes, mut scales, mut minimums) = ([[0; CHUNK]; 4], [[0.0; 16]; 2], [[0.0; 16]; 2]);
-        let order = if L::UNIT == BLOCK { Order::Halves } else { Order::Plain };
-        let per_block = BLOCK / L::UNIT;
-        for (r, row) in rows.into_iter().enumerate() {
-            for at in 0..(cols.div_ceil(BLOCK) - chunk * 4).min(4) {
-                let block = chunk * 4 + at;
-                let from = layout.codes(row, block);
-                for (from, to) in from.as_chunks::<16>().0.iter().zip(place(order, at)) {
-                    codes[r][to..to + 16].copy_from_slice(from);
-                }
-                for unit in at * per_block..(at + 1) * per_block {
-                    let from = chunk * 4 * per_block + unit;
-                    scales[unit / 4][unit % 4 * 4 + r] = layout.scale(row, from);
-                    minimums[unit / 4][unit % 4 * 4 + r] = layout.minimum(row, from);
-                }
-            }
-        }
-        // SAFETY: the arrays are as long as what is loaded.
-        unsafe {
-            let load = |codes: &[u8; CHUNK]| {
-                [_mm512_loadu_epi8(codes.as_ptr().cast()), _mm512_loadu_epi8(codes[64..].as_ptr().cast())]
-            };
-            let floats = |numbers: &[f32; 16]| _mm512_loadu_ps(numbers.as_ptr());
-            Self {
-                codes: [load(&codes[0]), load(&codes[1]), load(&codes[2]), load(&codes[3])],
-                scales: [floats(&scales[0]), floats(&scales[1])],
-                minimums: [floats(&minimums[0]), floats(&minimums[1])],
+            for unit in at * per_block..(at + 1) * per_block {
+                let from = chunk * 4 * per_block + unit;
+                scales[unit / 4][unit % 4 * 4 + r] = layout.scale(row, from);
+                minimums[unit / 4][unit % 4 * 4 + r] = layout.minimum(row, from);
             }
         }
     }
+    // SAFETY: the arrays are as long as what is loaded.
+    unsafe {
+        let load = |codes: &[u8; CHUNK]| {
+            [_mm512_loadu_epi8(codes.as_ptr().cast()), _mm512_loadu_epi8(codes[64..].as_ptr().cast())]
+        };
+        let floats = |numbers: &[f32; 16]| _mm512_loadu_ps(numbers.as_ptr());
+        let zero = _mm512_setzero_ps();
+        let numbers = Numbers {
+            scales: [floats(&scales[0]), floats(&scales[1]), zero, zero],
+            minimums: [floats(&minimums[0]), floats(&minimums[1])],
+        };
+        ([load(&codes[0]), load(&codes[1]), load(&codes[2]), load(&codes[3])], numbers)
+    }
 }
 
-/// Adds the products of a chunk: part `j` of the sum of row `r` in lane `4 * j + r`.
+/// Adds the products of a chunk, the `nth` of those whose numbers these are: part `j` of the sum of row `r` in lane `4 * j + r`.
 ///
 /// # Safety
 /// The rows of `x` must have the chunk.
 #[inline(always)]
-unsafe fn add<L: Layout, const M: usize>(sums: &mut [__m512; M], w: &Chunk, chunk: usize, x: &[Row<'_>; M]) {
+unsafe fn add<L: Layout, const M: usize>(
+    sums: &mut [__m512; M],
+    w: &[[__m512i; 2]; 4],
+    (numbers, nth): (&Numbers, usize),
+    chunk: usize,
+    x: &[Row<'_>; M],
+) {
     // SAFETY: the contract of this function.
     unsafe {
         let zero = _mm512_setzero_si512();
         for part in 0..BLOCK / L::UNIT {
             let unit = chunk * CHUNK / L::UNIT + part * 4;
+            let (scales, minimums) = (numbers.scales[nth * (BLOCK / L::UNIT) + part], numbers.minimums[nth]);
             for (sum, x) in sums.iter_mut().zip(x) {
                 let codes = x.codes.as_ptr().add(chunk * CHUNK);
                 let mut dots = [zero; 4];
                 if L::UNIT == BLOCK {
                     let (low, high) = (_mm512_loadu_epi8(codes), _mm512_loadu_epi8(codes.add(64)));
-                    for (dot, w) in dots.iter_mut().zip(&w.codes) {
+                    for (dot, w) in dots.iter_mut().zip(w) {
                         *dot = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, w[0], low), w[1], high);
                     }
                 } else {
                     let codes = _mm512_loadu_epi8(codes.add(part * 64));
-                    for (dot, w) in dots.iter_mut().zip(&w.codes) {
+                    for (dot, w) in dots.iter_mut().zip(w) {
                         *dot = _mm512_dpbusd_epi32(zero, w[part], codes);
                     }
                 }
@@ -192,11 +175,11 @@ unsafe fn add<L: Layout, const M: usize>(sums: &mut [__m512; M], w: &Chunk, chun
                     let two = x.scales.as_ptr().add(chunk * 4 + part * 2);
                     spread_two(_mm_castsi128_ps(_mm_loadl_epi64(two.cast())))
                 };
-                let scale = _mm512_mul_ps(w.scales[part], scale);
+                let scale = _mm512_mul_ps(scales, scale);
                 if L::MINIMUM {
                     let products = spread(_mm_loadu_ps(x.products.as_ptr().add(unit)));
                     *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, *sum);
-                    *sum = _mm512_fmadd_ps(w.minimums[part], products, *sum);
+                    *sum = _mm512_fmadd_ps(minimums, products, *sum);
                 } else {
                     let offsets = spread(_mm_loadu_ps(x.offsets.as_ptr().add(unit).cast()));
                     dot = _mm512_add_epi32(dot, _mm512_castps_si512(offsets));
