@@ -17,7 +17,7 @@ use burn::tensor::Device;
 use slm::core::gguf::GgufOptions;
 use slm::core::{ChatRequest, LanguageModel, LocalModel};
 use slm::lora::training_texts;
-use slm::quant::{Budget, CalibrationData, Method, QuantConfig, QualityReport, Reference};
+use slm::quant::{Budget, CalibrationData, Method, QualityReport, QuantConfig, Reference};
 use slm::quant::{quantize_calibrated, quantize_model};
 use slm::{progress, sandbox};
 
@@ -42,7 +42,11 @@ fn texts(model: &LocalModel, count: usize, seed: u64) -> Result<CalibrationData,
     Ok(CalibrationData { sequences: texts.into_iter().map(|text| text.ids).collect(), bytes: 0 })
 }
 
-fn quantized(base: &LocalModel, config: &QuantConfig, data: &CalibrationData) -> Result<LocalModel, Box<dyn Error>> {
+fn quantized(
+    base: &LocalModel,
+    config: &QuantConfig,
+    data: &CalibrationData,
+) -> Result<LocalModel, Box<dyn Error>> {
     let mut small = base.clone();
     if config.method.calibrates() {
         let bar = progress::bar(&format!("{:?}", config.method), 0);
@@ -71,7 +75,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reference = Reference::new(&base.model, &test)?;
 
     println!("{format}; {} tokens to calibrate, {} to measure", calibration.tokens(), test.tokens());
-    println!("{:<10} {:>10} {:>10} {:>9} {:>11} {:>6}", "method", "mean KL", "p99 KL", "same top", "perplexity", "bits");
+    println!(
+        "{:<10} {:>10} {:>10} {:>9} {:>11} {:>6}",
+        "method", "mean KL", "p99 KL", "same top", "perplexity", "bits"
+    );
     let mut best: Option<(LocalModel, QualityReport)> = None;
     for method in Method::ALL {
         let small = quantized(&base, &QuantConfig { method, ..config.clone() }, &calibration)?;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use slm_core::{CausalLm, KvCache};
-use slm_quant::{Error, Format, QuantConfig, Result, dequantize_model, load_model, quantize_model, save_model};
+use slm_quant::{
+    Error, Format, QuantConfig, Result, dequantize_model, load_model, quantize_model, save_model,
+};
 
 fn golden(family: &str) -> CausalLm {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens").join(family);
@@ -27,10 +29,11 @@ fn eight_bits_are_closer_than_four_and_packed_equals_expanded() -> Result<()> {
     for family in ["llama", "mistral", "qwen3", "phi3"] {
         let original = logits(&golden(family));
         let mut last = 0.0;
-        for (format, bound) in [(Format::Int8 { group_size: 32 }, 0.05), (Format::Int4 { group_size: 32 }, 0.5)] {
+        for (format, bound) in
+            [(Format::Int8 { group_size: 32 }, 0.05), (Format::Int4 { group_size: 32 }, 0.5)]
+        {
             let mut model = golden(family);
-            let report =
-                quantize_model(&mut model, &QuantConfig { format, ..QuantConfig::default() })?;
+            let report = quantize_model(&mut model, &QuantConfig { format, ..QuantConfig::default() })?;
             assert_eq!(report.layers.len(), 7 * model.config.num_hidden_layers, "{family}");
             let packed = logits(&model);
             let error = distance(&packed, &original);
@@ -68,6 +71,10 @@ fn saved_models_come_back_packed() -> Result<()> {
 
 #[test]
 fn what_cannot_be_packed_or_loaded_is_named() {
-    let config = QuantConfig { format: Format::Int4 { group_size: 128 }, skip: vec!["*".into()], ..QuantConfig::default() };
+    let config = QuantConfig {
+        format: Format::Int4 { group_size: 128 },
+        skip: vec!["*".into()],
+        ..QuantConfig::default()
+    };
     assert!(matches!(quantize_model(&mut golden("qwen3"), &config), Err(Error::NothingToPack { .. })));
 }
