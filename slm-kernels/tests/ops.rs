@@ -56,7 +56,11 @@ fn views_and_inference_tensors() {
     let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 6, 0.37), [COLS, 6]), &device);
     let view = x.transpose().slice([1..6, 0..COLS]);
     let want = view.clone().matmul(dense(&w, &device).transpose());
-    assert_near(ops::linear(view, &w).unwrap(), want, 1e-4);
+    let got = ops::linear(view.clone(), &w).unwrap();
+    // Rows are rounded to 8 bits.
+    assert_near(got.clone(), want, 6e-2);
+    let rows = Tensor::from_data(view.into_data(), &device);
+    assert_near(got, ops::linear(rows, &w).unwrap(), 0.0);
 }
 
 #[test]
