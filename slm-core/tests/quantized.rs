@@ -94,12 +94,24 @@ fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
 
 #[test]
 fn files_of_llama_cpp_compute_as_there() -> Result<()> {
-    let all =
-        ["llama-q4_0", "llama-q8_0", "mistral-q4_0", "qwen2-q4_0", "qwen3-q4_0", "phi3-q4_0", "gemma3-q4_0"];
-    for name in all {
+    let all = [
+        ("llama-q4_0", 14),
+        ("llama-q8_0", 14),
+        ("mistral-q4_0", 15),
+        ("qwen2-q4_0", 15),
+        ("qwen3-q4_0", 14),
+        // Fused projections are split.
+        ("phi3-q4_0", 15),
+        ("gemma3-q4_0", 14),
+        // Q4_K, Q5_K and Q6_K, IQ4_NL, and what llama.cpp falls back to for narrow rows: Q5_0, Q5_1, Q8_0.
+        ("wide-q4_k_m", 7),
+        ("wide-q5_k_m", 7),
+        ("wide-iq4_nl", 7),
+    ];
+    for (name, layers) in all {
         let path = goldens().join("gguf").join(format!("{name}.gguf"));
         let model = CausalLm::load(&path, &device())?;
-        assert!(packed_layers(&model) >= 14, "{name}");
+        assert_eq!(packed_layers(&model), layers, "{name}");
         assert!(matches!(model.embed_tokens, Weight::Packed(_)), "{name}");
         let reference = reference(&path.with_extension("safetensors"));
         let of = |model: &CausalLm| differences(&logits(model, &reference.ids), &reference.logits);

@@ -74,7 +74,7 @@ fn family(c: &ModelConfig, set: &mut dyn FnMut(&str, GgufValue)) {
 /// The number of layers after which the pattern repeats, if its last layer alone sees everything.
 fn period(slides: &[bool]) -> Option<u64> {
     let first_full = slides.iter().position(|s| !s).map_or(slides.len() + 1, |i| i + 1);
-    let repeats = slides.iter().enumerate().all(|(i, s)| *s == !(i + 1).is_multiple_of(first_full));
+    let repeats = slides.iter().enumerate().all(|(i, s)| *s != (i + 1).is_multiple_of(first_full));
     // Without a full layer, any longer period says the same; zero is how the format says "all".
     repeats.then_some(if first_full > slides.len() { 0 } else { first_full as u64 })
 }

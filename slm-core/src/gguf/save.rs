@@ -85,7 +85,12 @@ fn save(model: &CausalLm, text: Text<'_>, path: &Path, options: &GgufOptions) ->
     }
     writer.set("general.file_type", file_type(&counts));
     writer.write(path)?;
-    Ok(GgufExport { tensors: counts, differences: metadata::differences(config) })
+    let mut differences = metadata::differences(config);
+    if text.tokenizer.composes() {
+        let what = "llama.cpp does not compose letters and their marks (normal form C) before it cuts a text";
+        differences.push(what.into());
+    }
+    Ok(GgufExport { tensors: counts, differences })
 }
 
 fn general(options: &GgufOptions) -> Vec<(String, GgufValue)> {

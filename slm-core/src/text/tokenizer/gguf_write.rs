@@ -48,6 +48,14 @@ impl Tokenizer {
     }
 }
 
+impl Tokenizer {
+    /// Whether texts are brought into Unicode's normal form C first, which GGUF files cannot say.
+    pub(crate) fn composes(&self) -> bool {
+        let steps = self.inner.get_normalizer().and_then(|n| serde_json::to_string(n).ok());
+        steps.is_some_and(|steps| steps.contains("\"NFC\""))
+    }
+}
+
 fn vocab(json: &Json, vocab_size: usize) -> Result<GgufVocab, String> {
     let model = &json["model"];
     let kind = model["type"].as_str().unwrap_or("BPE");
