@@ -219,3 +219,34 @@ fn what_cannot_be_read_is_named() -> Result<()> {
     assert!(error.contains("mlp") && error.contains("expected [96, 64], found [128, 64]"), "{error}");
     Ok(())
 }
+
+#[test]
+fn descriptions_that_do_not_fit_are_refused() -> Result<()> {
+    let model = mixed("llama")?;
+    let folder = tempfile::tempdir().expect("a folder");
+    model.save(folder.path(), FloatType::F16)?;
+    let path = folder.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).expect("written");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("valid");
+    let whole = header.metadata().clone().expect("metadata")["slm.packed"].clone();
+    let tensors = SafeTensors::deserialize(&bytes).expect("valid");
+    let refused = |key: &str, text: String| {
+        let metadata = Some([(key.to_owned(), text)].into());
+        std::fs::write(&path, safetensors::serialize(tensors.tensors(), metadata).expect("valid"))
+            .expect("written");
+        CausalLm::load(folder.path(), &device()).expect_err("refused").to_string()
+    };
+    let error = refused("slm.quant", r#"{"version": 1, "tensors": {}}"#.into());
+    assert!(error.contains("version 1") && error.contains("hint: quantize the model again"), "{error}");
+    let error = refused("slm.packed", whole.replace("\"version\":2", "\"version\":3"));
+    assert!(error.contains("version 3"), "{error}");
+    let error = refused("slm.packed", whole.replace("int4-g32", "int3-g32"));
+    assert!(error.contains("model.safetensors") && error.contains("int3-g32"), "{error}");
+    let error = refused("slm.packed", whole.replace("int8-g32", "int8-g64"));
+    assert!(error.contains("scales: expected"), "{error}");
+    let error = refused("slm.packed", whole.replace("self_attn.q_proj", "self_attn.other"));
+    assert!(error.contains("self_attn.other") && error.contains("there is no tensor"), "{error}");
+    let error = refused("slm.packed", "{".into());
+    assert!(error.contains("slm.packed"), "{error}");
+    Ok(())
+}
