@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use slm::core::{FinishReason, LocalModel};
+use slm::core::{ChatRequest, FinishReason, LanguageModel, LocalModel};
 use slm::expert::{DOCUMENTS, DOMAIN, Expert, ExpertConfig, Outcome, build};
 use slm::lora::LoraAdapter;
 use slm::{Error, Result};
@@ -52,9 +52,21 @@ fn the_road_leaves_an_expert_that_answers_cites_and_refuses() -> Result<()> {
     let routed = expert.ask("What goes well with lentil soup?")?;
     assert_eq!(routed.response.finish_reason, FinishReason::Abstained);
 
+    assert_eq!(outcome.no_gguf, None);
+    let [packed, gguf] =
+        ["int4", "gguf/expert.gguf"].map(|name| LocalModel::load(&first.path().join(name), &device));
+    let request = ChatRequest::question("Reverse: one two");
+    assert_eq!(packed?.chat(&request)?.text, gguf?.chat(&request)?.text);
     let merged = LocalModel::load(&first.path().join("merged"), &device)?;
     LoraAdapter::load(&first.path().join("adapter"), &merged.model.config, &device)?;
-    for file in ["report.html", "report.json", "curated.jsonl", "int4/model.safetensors"] {
+    for file in [
+        "report.html",
+        "report.json",
+        "curated.jsonl",
+        "int4/model.safetensors",
+        "gguf/Modelfile",
+        "gguf/adapter.gguf",
+    ] {
         assert!(first.path().join(file).exists(), "{file}");
     }
     Ok(())

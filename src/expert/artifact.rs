@@ -36,6 +36,10 @@ impl Files {
         self.0.join("int4")
     }
 
+    pub(super) fn gguf(&self) -> PathBuf {
+        self.0.join("gguf")
+    }
+
     pub(super) fn index(&self) -> PathBuf {
         self.0.join("documents.index")
     }

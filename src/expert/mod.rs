@@ -7,6 +7,7 @@
 
 mod artifact;
 mod config;
+mod export;
 mod guard;
 mod material;
 mod measure;

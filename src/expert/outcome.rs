@@ -21,6 +21,8 @@ pub struct Outcome {
     pub loss: Vec<StepLog>,
     /// Methods of quantization, the one that was taken first.
     pub quantized: Vec<Trial>,
+    /// Why there are no GGUF files; `None` where there are.
+    pub no_gguf: Option<String>,
     /// How well off-domain questions are told.
     pub guard: GuardReport,
     /// Share of off-domain questions answered with "I don't know".
@@ -94,6 +96,12 @@ impl Outcome {
             let others: Vec<String> = others.iter().map(kl).collect();
             figures.push(figure("KL of packing, nats", kl(taken), others.join(", ")));
         }
+        figures.push(match &self.no_gguf {
+            None => {
+                figure("for llama.cpp and Ollama", "expert.gguf".into(), "and adapter.gguf, Modelfile".into())
+            }
+            Some(reason) => figure("for llama.cpp and Ollama", "not written".into(), reason.clone()),
+        });
         let share = |n: usize, of: usize| format!("{n} of {of}");
         if let Some(c) = &self.citations {
             let [routed, unseen] = guard.document_questions;

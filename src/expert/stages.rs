@@ -9,6 +9,7 @@ use slm_data::{CurateConfig, Curated, Example, curate, mix_replay, write_example
 use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel, IndexConfig};
 
 use super::artifact::Files;
+use super::export::export;
 use super::tune::trainer;
 use super::{
     Expert, ExpertConfig, Guard, Material, Outcome, Packed, Scores, Tuned, measure, measure_citations, pack,
@@ -41,6 +42,8 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
     let tuned_scores = measure("+ LoRA", &tuned.model, &material, config)?;
     tuned.adapter.save(&files.adapter(), &material.base.model.config, &material.base.name)?;
     let packed = merge_and_pack(&tuned, &training, (&material.base, config), &files)?;
+    // Not every tokenizer has a name there, which is no reason to lose the rest.
+    let no_gguf = export(&packed.model, &tuned.model, &files.gguf()).err().map(|e| e.to_string());
     let packed_scores = measure("+ INT4", &packed.model, &material, config)?;
 
     let (guard, guard_report) = Guard::fit(&curated.kept, &material, config)?;
@@ -60,6 +63,7 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
         raw_loss: on_raw.logs,
         loss: tuned.logs,
         quantized: packed.trials,
+        no_gguf,
         guard: guard_report,
         dont_know: dont_know(&expert, &material)?,
         citations,
