@@ -56,7 +56,11 @@ fn views_and_inference_tensors() {
     let x = Tensor::<2>::from_data(TensorData::new(wave(COLS * 6, 0.37), [COLS, 6]), &device);
     let view = x.transpose().slice([1..6, 0..COLS]);
     let want = view.clone().matmul(dense(&w, &device).transpose());
-    assert_near(ops::linear(view, &w).unwrap(), want, 1e-4);
+    let got = ops::linear(view.clone(), &w).unwrap();
+    let copy = Tensor::<2>::from_data(view.into_data(), &device);
+    assert_eq!(got.to_data(), ops::linear(copy, &w).unwrap().into_data());
+    // Without autodiff, inputs are rounded to 8 bits.
+    assert_near(got, want, 5e-2);
 }
 
 #[test]
