@@ -51,6 +51,13 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
+/// Root mean square of the difference, by that of `b`.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let error: f32 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (error / b.iter().map(|b| b * b).sum::<f32>()).sqrt()
+}
+
 #[test]
 fn logits_equal_those_of_transformers() {
     assert!(!devices().is_empty(), "no CPU backend is built in");
@@ -76,9 +83,13 @@ fn packed_layers_equal_their_expansion() {
         let (ids, original) = reference("qwen3");
         let packed = logits(&model, &ids, &device);
         dequantize_model(&mut model);
-        let difference = largest_difference(&packed, &logits(&model, &ids, &device));
-        assert!(difference < 1e-3, "{name}: {difference}");
-        let cost = largest_difference(&packed, &original.try_to_vec::<f32>().expect("f32"));
+        let original = original.try_to_vec::<f32>().expect("f32");
+        let difference = distance(&packed, &logits(&model, &ids, &device));
+        println!("{name}: {difference:e} of packed products");
+        // The kernels round inputs to 8 bits; other devices expand the weights and round nothing.
+        let bound = if name == "flex" { 0.03 } else { 1e-4 };
+        assert!(difference < bound, "{name}: {difference}");
+        let cost = distance(&packed, &original);
         assert!(cost > 0.1, "{name}: 4 bits cost nothing ({cost}), so they were not used");
     }
 }

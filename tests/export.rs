@@ -20,7 +20,13 @@ fn trained() -> Outcome<LocalModel> {
     let template = base.template.as_ref().ok_or("no template")?;
     let texts = training_texts(&sandbox::domain_examples(64, 1), &base.tokenizer, template)?;
     LoraAdapter::init(&base.model, &LoraConfig::default())?.attach(&mut base.model)?;
-    let config = TrainConfig { steps: 8, batch_size: 8, learning_rate: 2e-3, warmup_steps: 2, ..TrainConfig::default() };
+    let config = TrainConfig {
+        steps: 8,
+        batch_size: 8,
+        learning_rate: 2e-3,
+        warmup_steps: 2,
+        ..TrainConfig::default()
+    };
     let mut trainer = Trainer::new(base.model, texts, config)?;
     trainer.run(&mut |_, _| std::ops::ControlFlow::Continue(()))?;
     Ok(LocalModel { model: trainer.into_model(), ..base })
@@ -28,7 +34,8 @@ fn trained() -> Outcome<LocalModel> {
 
 /// Logits of every position of a question, as the model's own template writes it.
 fn logits(model: &LocalModel) -> Outcome<Vec<f32>> {
-    let ids: Vec<i32> = model.prompt_ids(&ChatRequest::question(QUESTION))?.iter().map(|id| *id as i32).collect();
+    let ids: Vec<i32> =
+        model.prompt_ids(&ChatRequest::question(QUESTION))?.iter().map(|id| *id as i32).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [1, ids.len()]), &Device::flex());
     Ok(model.model.forward(ids, &mut KvCache::new())?.try_into_vec_as().map_err(|e| format!("{e:?}"))?)
 }
@@ -59,7 +66,10 @@ fn trained_merged_packed_and_reloaded_say_the_same() -> Outcome {
     let folder = tempfile::tempdir()?;
     let trained = trained()?;
     let expected = logits(&trained)?;
-    assert!(distance(&expected, &logits(&slm::base::embedded(&Device::flex())?)?) > 0.05, "training changed nothing");
+    assert!(
+        distance(&expected, &logits(&slm::base::embedded(&Device::flex())?)?) > 0.05,
+        "training changed nothing"
+    );
 
     let mut merged = trained.clone();
     LoraAdapter::detach(&mut merged.model, &LoraConfig::default()).merge(&mut merged.model)?;
@@ -74,7 +84,11 @@ fn trained_merged_packed_and_reloaded_say_the_same() -> Outcome {
 
     for (block, bound) in [(BlockType::Q8_0, 0.02), (BlockType::Q4_0, 0.3)] {
         let mut packed = merged.clone();
-        let config = QuantConfig { format: Format::Block(block), skip: vec!["*norm*".into()], ..QuantConfig::default() };
+        let config = QuantConfig {
+            format: Format::Block(block),
+            skip: vec!["*norm*".into()],
+            ..QuantConfig::default()
+        };
         quantize_model(&mut packed.model, &config)?;
         let small = logits(&packed)?;
         assert!(distance(&small, &dense) < bound, "{block:?}: {}", distance(&small, &dense));

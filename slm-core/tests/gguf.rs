@@ -7,7 +7,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData, Tolerance};
 use slm_core::gguf::{GgufFile, GgufHeader, GgufOptions, GgufValue};
 use slm_core::model::FloatType;
 use slm_core::nn::{Adapter, Weight};
-use slm_core::{ChatTemplate, CausalLm, KvCache, LocalModel, Result};
+use slm_core::{CausalLm, ChatTemplate, KvCache, LocalModel, Result};
 use slm_kernels::PackedTensor;
 
 const FAMILIES: [&str; 14] = [
@@ -95,7 +95,8 @@ fn packed_weights_are_written_as_they_are() -> Result<()> {
         // Half as wide: groups of 64 do not fit.
         let formats = if family == "olmo2" { &["int4-g32", "q5_1", "int8-g32"][..] } else { &formats[..] };
         let model = packed(family, formats)?;
-        let export = model.save_gguf(&path, &GgufOptions { float: FloatType::F32, ..GgufOptions::default() })?;
+        let export =
+            model.save_gguf(&path, &GgufOptions { float: FloatType::F32, ..GgufOptions::default() })?;
         assert!(export.tensors["Q4_0"] > 0 && export.tensors["Q8_0"] > 0, "{:?}", export.tensors);
         let again = LocalModel::load(&path, &device())?;
         for ((name, a), (_, b)) in model.model.linears().zip(again.model.linears()) {
@@ -126,7 +127,8 @@ fn adapted(family: &str) -> Result<CausalLm> {
         let rank = if index % 2 == 0 { 2 } else { 4 };
         index += 1;
         let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device());
-        linear.adapter = Some(Adapter { a: random([rank, cols]), b: random([rows, rank]), scale: 0.5 * index as f32 });
+        linear.adapter =
+            Some(Adapter { a: random([rank, cols]), b: random([rows, rank]), scale: 0.5 * index as f32 });
     });
     Ok(model)
 }
@@ -204,7 +206,10 @@ fn tokenizer_template_and_end_survive_a_file() -> Result<()> {
     let path = folder.path().join("model.gguf");
     let mut model = LocalModel::load(&golden("qwen3"), &device())?;
     model.eos = vec![3, 0, 7];
-    let templates = BTreeMap::from([("default".to_owned(), "{{ bos_token }}a".to_owned()), ("tool_use".to_owned(), "b".to_owned())]);
+    let templates = BTreeMap::from([
+        ("default".to_owned(), "{{ bos_token }}a".to_owned()),
+        ("tool_use".to_owned(), "b".to_owned()),
+    ]);
     model.template = Some(ChatTemplate::named(templates, "<|endoftext|>", "<|endoftext|>")?);
     model.save_gguf(&path, &GgufOptions::default())?;
     let again = LocalModel::load(&path, &device())?;
@@ -235,7 +240,9 @@ fn damaged_files_are_errors_that_say_where() -> Result<()> {
     let error = refused(&whole[..whole.len() - 1]);
     assert!(error.contains("does not lie in the file") && error.contains("hint: "), "{error}");
 
-    let at = |needle: &[u8]| whole.windows(needle.len()).position(|w| w == needle).expect("in the file") + needle.len();
+    let at = |needle: &[u8]| {
+        whole.windows(needle.len()).position(|w| w == needle).expect("in the file") + needle.len()
+    };
     let changed = |place: usize, bytes: &[u8]| {
         let mut all = whole.clone();
         all[place..place + bytes.len()].copy_from_slice(bytes);

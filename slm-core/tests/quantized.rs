@@ -76,7 +76,9 @@ fn expanded(model: &CausalLm) -> CausalLm {
 #[test]
 fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
     // Minimums and nested scales are rounded to half precision.
-    for (name, layers, exact) in [("gptq", 7, 1e-2), ("gptq-8bit", 7, 1e-3), ("awq", 7, 1e-2), ("nf4", 7, 1e-2)] {
+    for (name, layers, exact) in
+        [("gptq", 7, 1e-2), ("gptq-8bit", 7, 1e-3), ("awq", 7, 1e-2), ("nf4", 7, 1e-2)]
+    {
         let folder = goldens().join("quantized").join(name);
         let model = CausalLm::load(&folder, &device())?;
         assert_eq!(packed_layers(&model), layers, "{name}");
@@ -92,11 +94,24 @@ fn checkpoints_of_other_libraries_compute_as_there() -> Result<()> {
 
 #[test]
 fn files_of_llama_cpp_compute_as_there() -> Result<()> {
-    let all = ["llama-q4_0", "llama-q8_0", "mistral-q4_0", "qwen2-q4_0", "qwen3-q4_0", "phi3-q4_0", "gemma3-q4_0"];
-    for name in all {
+    let all = [
+        ("llama-q4_0", 14),
+        ("llama-q8_0", 14),
+        ("mistral-q4_0", 15),
+        ("qwen2-q4_0", 15),
+        ("qwen3-q4_0", 14),
+        // Fused projections are split.
+        ("phi3-q4_0", 15),
+        ("gemma3-q4_0", 14),
+        // Q4_K, Q5_K and Q6_K, IQ4_NL, and what llama.cpp falls back to for narrow rows: Q5_0, Q5_1, Q8_0.
+        ("wide-q4_k_m", 7),
+        ("wide-q5_k_m", 7),
+        ("wide-iq4_nl", 7),
+    ];
+    for (name, layers) in all {
         let path = goldens().join("gguf").join(format!("{name}.gguf"));
         let model = CausalLm::load(&path, &device())?;
-        assert!(packed_layers(&model) >= 14, "{name}");
+        assert_eq!(packed_layers(&model), layers, "{name}");
         assert!(matches!(model.embed_tokens, Weight::Packed(_)), "{name}");
         let reference = reference(&path.with_extension("safetensors"));
         let of = |model: &CausalLm| differences(&logits(model, &reference.ids), &reference.logits);
@@ -185,18 +200,53 @@ fn what_cannot_be_read_is_named() -> Result<()> {
             serde_json::from_slice(&std::fs::read(path.join("config.json")).expect("read")).expect("JSON");
         change(&mut config);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
-        std::fs::copy(path.join("model.safetensors"), folder.path().join("model.safetensors")).expect("copied");
+        std::fs::copy(path.join("model.safetensors"), folder.path().join("model.safetensors"))
+            .expect("copied");
         CausalLm::load(folder.path(), &device()).expect_err("refused").to_string()
     };
     let error = refused(&|c| c["quantization_config"]["quant_method"] = "hqq".into());
     assert!(error.contains("quant_method") && error.contains("hqq") && error.contains("awq"), "{error}");
     let error = refused(&|c| c["quantization_config"]["bits"] = 3.into());
-    assert!(error.contains("quantization_config.bits") && error.contains("expected 4 or 8, found 3"), "{error}");
+    assert!(
+        error.contains("quantization_config.bits") && error.contains("expected 4 or 8, found 3"),
+        "{error}"
+    );
     let error = refused(&|c| c["quantization_config"]["group_size"] = 64.into());
     assert!(error.contains("scales") && error.contains("expected"), "{error}");
     let error = refused(&|c| c["quantization_config"] = serde_json::Value::Null);
     assert!(error.contains("missing model.layers.0.self_attn.q_proj.weight"), "{error}");
     let error = refused(&|c| c["intermediate_size"] = 96.into());
     assert!(error.contains("mlp") && error.contains("expected [96, 64], found [128, 64]"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn descriptions_that_do_not_fit_are_refused() -> Result<()> {
+    let model = mixed("llama")?;
+    let folder = tempfile::tempdir().expect("a folder");
+    model.save(folder.path(), FloatType::F16)?;
+    let path = folder.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).expect("written");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("valid");
+    let whole = header.metadata().clone().expect("metadata")["slm.packed"].clone();
+    let tensors = SafeTensors::deserialize(&bytes).expect("valid");
+    let refused = |key: &str, text: String| {
+        let metadata = Some([(key.to_owned(), text)].into());
+        std::fs::write(&path, safetensors::serialize(tensors.tensors(), metadata).expect("valid"))
+            .expect("written");
+        CausalLm::load(folder.path(), &device()).expect_err("refused").to_string()
+    };
+    let error = refused("slm.quant", r#"{"version": 1, "tensors": {}}"#.into());
+    assert!(error.contains("version 1") && error.contains("hint: quantize the model again"), "{error}");
+    let error = refused("slm.packed", whole.replace("\"version\":2", "\"version\":3"));
+    assert!(error.contains("version 3"), "{error}");
+    let error = refused("slm.packed", whole.replace("int4-g32", "int3-g32"));
+    assert!(error.contains("model.safetensors") && error.contains("int3-g32"), "{error}");
+    let error = refused("slm.packed", whole.replace("int8-g32", "int8-g64"));
+    assert!(error.contains("scales: expected"), "{error}");
+    let error = refused("slm.packed", whole.replace("self_attn.q_proj", "self_attn.other"));
+    assert!(error.contains("self_attn.other") && error.contains("there is no tensor"), "{error}");
+    let error = refused("slm.packed", "{".into());
+    assert!(error.contains("slm.packed"), "{error}");
     Ok(())
 }

@@ -158,9 +158,12 @@ fn a_saved_tokenizer_gives_the_same_ids() {
 fn real_tokenizers_survive_a_gguf_file() {
     let Some(folder) = data() else { return };
     let golden = golden_ids(&folder);
-    for (name, vectors_of, pre) in
-        [("qwen3", "qwen2", "qwen2"), ("llama3", "llama-bpe", "llama-bpe"), ("gpt2", "gpt-2", "gpt-2"), ("llama2-spm", "llama-spm", "default")]
-    {
+    for (name, vectors_of, pre) in [
+        ("qwen3", "qwen2", "qwen2"),
+        ("llama3", "llama-bpe", "llama-bpe"),
+        ("gpt2", "gpt-2", "gpt-2"),
+        ("llama2-spm", "llama-spm", "default"),
+    ] {
         let tokenizer = Tokenizer::load_directory(&folder.join(name)).expect("a tokenizer");
         let vocab = tokenizer.to_gguf(tokenizer.vocab_size() + 3).expect("a vocabulary");
         assert_eq!(vocab.pre, pre, "{name}");

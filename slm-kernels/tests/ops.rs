@@ -57,10 +57,10 @@ fn views_and_inference_tensors() {
     let view = x.transpose().slice([1..6, 0..COLS]);
     let want = view.clone().matmul(dense(&w, &device).transpose());
     let got = ops::linear(view.clone(), &w).unwrap();
-    let copy = Tensor::<2>::from_data(view.into_data(), &device);
-    assert_eq!(got.to_data(), ops::linear(copy, &w).unwrap().into_data());
-    // Without autodiff, inputs are rounded to 8 bits.
-    assert_near(got, want, 5e-2);
+    // Rows are rounded to 8 bits.
+    assert_near(got.clone(), want, 6e-2);
+    let rows = Tensor::from_data(view.into_data(), &device);
+    assert_near(got, ops::linear(rows, &w).unwrap(), 0.0);
 }
 
 #[test]

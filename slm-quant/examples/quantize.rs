@@ -9,7 +9,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use slm_core::LocalModel;
-use slm_quant::{QuantConfig, quantize_model, save_model};
+use slm_core::model::FloatType;
+use slm_quant::{QuantConfig, quantize_model};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,8 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for layer in &report.left {
         println!("{layer}: left as it was");
     }
-    save_model(&model.model, Path::new(target))?;
-    model.save_text(Path::new(target))?;
+    model.save(Path::new(target), FloatType::F16)?;
     let bytes = std::fs::metadata(Path::new(target).join("model.safetensors"))?.len();
     println!("{bytes} bytes for {} weights", model.model.config.num_parameters());
     Ok(())

@@ -30,7 +30,7 @@ pub use calibrate::{CalibrationConfig, CalibrationData, InputStatistics};
 pub use config::{Method, Override, QuantConfig};
 pub use error::{Error, Result};
 pub use gptq::{Gptq, GptqConfig};
-pub use model::{dequantize_model, load_model, save_model};
+pub use model::dequantize_model;
 pub use plan::{Plan, PlanConfig, Target, plan};
 pub use quality::{Budget, Prediction, QualityReport, Reference, measure};
 pub use quantize::{Progress, QuantReport, quantize_calibrated, quantize_model};

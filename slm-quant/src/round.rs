@@ -22,12 +22,33 @@ pub fn quantize_matrix(
     shape: [usize; 2],
     format: Format,
 ) -> Result<(PackedTensor, QuantStats)> {
-    let packed = match PackedTensor::quantize(weights, shape[0], shape[1], format) {
-        Err(slm_kernels::Error::NoEncoder { .. }) => encode(weights, shape, format, &Search::default())?,
+    let packed = match nearest(weights, shape, format) {
+        Err(Error::Pack(slm_kernels::Error::NoEncoder { .. })) => {
+            encode(weights, shape, format, &Search::default())?
+        }
         other => other?,
     };
     let stats = QuantStats::measure(weights, &packed)?;
     Ok((packed, stats))
+}
+
+/// Plain rounding, some rows to each thread.
+fn nearest(weights: &[f32], shape: [usize; 2], format: Format) -> Result<PackedTensor> {
+    const ROWS: usize = 64;
+    let [_, cols] = shape;
+    check(weights, shape)?;
+    format.check(cols)?;
+    let pack = |rows: &[f32]| PackedTensor::quantize(rows, rows.len() / cols, cols, format);
+    let parts: Vec<PackedTensor> =
+        weights.par_chunks(ROWS * cols).map(pack).collect::<std::result::Result<_, _>>()?;
+    let codes = parts.iter().map(PackedTensor::codes).collect::<Vec<_>>().concat();
+    if let Format::Block(block) = format {
+        return Ok(PackedTensor::from_blocks(codes, shape, block)?);
+    }
+    let scales = parts.iter().map(PackedTensor::scales).collect::<Vec<_>>().concat();
+    let minimums: Option<Vec<_>> = parts.iter().map(PackedTensor::minimums).collect();
+    let minimums = minimums.filter(|_| format.has_minimums()).map(|m| m.concat().into());
+    Ok(PackedTensor::from_parts(codes, scales, minimums, shape, format)?)
 }
 
 /// How [`encode`] looks for scales.

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use slm_core::model::FloatType;
 use slm_core::{CausalLm, KvCache};
-use slm_quant::{Error, Format, QuantConfig, Result, dequantize_model, load_model, quantize_model, save_model};
+use slm_quant::{Error, Format, QuantConfig, Result, dequantize_model, quantize_model};
 
 fn golden(family: &str) -> CausalLm {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens").join(family);
@@ -27,10 +28,11 @@ fn eight_bits_are_closer_than_four_and_packed_equals_expanded() -> Result<()> {
     for family in ["llama", "mistral", "qwen3", "phi3"] {
         let original = logits(&golden(family));
         let mut last = 0.0;
-        for (format, bound) in [(Format::Int8 { group_size: 32 }, 0.05), (Format::Int4 { group_size: 32 }, 0.5)] {
+        for (format, bound) in
+            [(Format::Int8 { group_size: 32 }, 0.05), (Format::Int4 { group_size: 32 }, 0.5)]
+        {
             let mut model = golden(family);
-            let report =
-                quantize_model(&mut model, &QuantConfig { format, ..QuantConfig::default() })?;
+            let report = quantize_model(&mut model, &QuantConfig { format, ..QuantConfig::default() })?;
             assert_eq!(report.layers.len(), 7 * model.config.num_hidden_layers, "{family}");
             let packed = logits(&model);
             let error = distance(&packed, &original);
@@ -39,7 +41,10 @@ fn eight_bits_are_closer_than_four_and_packed_equals_expanded() -> Result<()> {
             last = error;
 
             dequantize_model(&mut model);
-            assert!(distance(&packed, &logits(&model)) < 1e-5, "{family} {format}");
+            // Packed products round their inputs to 8 bits.
+            let rounding = distance(&packed, &logits(&model));
+            println!("{family} {format}: {rounding} of it by inputs of 8 bits");
+            assert!(rounding < 0.03, "{family} {format}: {rounding}");
         }
     }
     Ok(())
@@ -51,23 +56,28 @@ fn saved_models_come_back_packed() -> Result<()> {
         let mut model = golden(family);
         quantize_model(&mut model, &QuantConfig::default())?;
         let folder = tempfile::tempdir().expect("temporary folder");
-        save_model(&model, folder.path())?;
-        let again = load_model(folder.path(), &Device::flex())?;
-        // Embeddings and norms were rounded to f16.
-        assert!(distance(&logits(&again), &logits(&model)) < 2e-3, "{family}");
+        model.save(folder.path(), FloatType::F16)?;
+        let again = CausalLm::load(folder.path(), &Device::flex())?;
+        // The embedding was rounded to f16, which can move an input of 8 bits by a step.
+        let rounding = distance(&logits(&again), &logits(&model));
+        assert!(rounding < 0.03, "{family}: {rounding}");
         let stored = std::fs::metadata(folder.path().join("model.safetensors")).expect("written").len();
         let dense = model.config.num_parameters() as u64 * 4;
         assert!(stored * 3 < dense, "{family}: {stored} of {dense} bytes");
 
         // Saving what was loaded changes nothing.
-        save_model(&again, folder.path())?;
-        assert_eq!(logits(&load_model(folder.path(), &Device::flex())?), logits(&again));
+        again.save(folder.path(), FloatType::F16)?;
+        assert_eq!(logits(&CausalLm::load(folder.path(), &Device::flex())?), logits(&again));
     }
     Ok(())
 }
 
 #[test]
 fn what_cannot_be_packed_or_loaded_is_named() {
-    let config = QuantConfig { format: Format::Int4 { group_size: 128 }, skip: vec!["*".into()], ..QuantConfig::default() };
+    let config = QuantConfig {
+        format: Format::Int4 { group_size: 128 },
+        skip: vec!["*".into()],
+        ..QuantConfig::default()
+    };
     assert!(matches!(quantize_model(&mut golden("qwen3"), &config), Err(Error::NothingToPack { .. })));
 }

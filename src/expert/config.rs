@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
 use slm_lora::{LoraConfig, TrainConfig};
-use slm_quant::{Format, QuantConfig};
+use slm_quant::{Format, Method, QuantConfig};
 
 /// The settings of the whole road. The default takes the embedded base and the generated log domain down it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +25,10 @@ pub struct ExpertConfig {
     pub lora: LoraConfig,
     /// Training.
     pub train: TrainConfig,
-    /// Quantization of the merged model.
+    /// Quantization of the merged model; its method is that of [`quant_methods`](Self::quant_methods) which does best.
     pub quant: QuantConfig,
+    /// Methods of quantization that compete.
+    pub quant_methods: Vec<Method>,
     /// Off-domain questions that may pass for the domain's, as a share.
     pub max_false_accept: f64,
     /// Questions of the domain test at most.
@@ -58,6 +60,7 @@ impl Default for ExpertConfig {
                 ..TrainConfig::default()
             },
             quant: QuantConfig { format: Format::Int4 { group_size: 32 }, ..QuantConfig::default() },
+            quant_methods: vec![Method::Nearest, Method::Gptq],
             max_false_accept: 0.05,
             test_questions: 200,
             suite_questions: 350,

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use slm_data::CurationReport;
 use slm_lora::StepLog;
-use slm_quant::QuantReport;
 
-use super::{CitationScores, GuardReport, Scores};
+use super::{CitationScores, GuardReport, Scores, Trial};
 
 /// What came of the road.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub struct Outcome {
     pub raw_loss: Vec<StepLog>,
     /// Training on the curated data.
     pub loss: Vec<StepLog>,
-    /// What quantization lost, layer by layer.
-    pub quantized: QuantReport,
+    /// Methods of quantization, the one that was taken first.
+    pub quantized: Vec<Trial>,
     /// How well off-domain questions are told.
     pub guard: GuardReport,
     /// Share of off-domain questions answered with "I don't know".
@@ -90,6 +89,11 @@ impl Outcome {
             figure("off-domain taken for the domain", percent(guard.tested.false_accept_rate()), rate),
             figure("\"I don't know\" off-domain", percent(self.dont_know), String::new()),
         ];
+        let kl = |t: &Trial| format!("{:?} {:.4}", t.method, t.quality.kl_mean);
+        if let Some((taken, others)) = self.quantized.split_first() {
+            let others: Vec<String> = others.iter().map(kl).collect();
+            figures.push(figure("KL of packing, nats", kl(taken), others.join(", ")));
+        }
         let share = |n: usize, of: usize| format!("{n} of {of}");
         if let Some(c) = &self.citations {
             let [routed, unseen] = guard.document_questions;

@@ -7,9 +7,9 @@ use slm_eval::report::{
 use slm_eval::{Evaluation, Forgetting};
 use slm_lora::StepLog;
 
-use super::Outcome;
 use super::artifact::Files;
 use super::stages::column;
+use super::{Outcome, Trial};
 use crate::Result;
 
 /// Writes `report.html`, and `report.json` with the same content.
@@ -120,14 +120,34 @@ fn training(outcome: &Outcome) -> Section {
 }
 
 fn quantization(outcome: &Outcome) -> Section {
-    let layers = &outcome.quantized.layers;
+    let Some(taken) = outcome.quantized.first() else { return Section::new("Quantization") };
+    let layers = &taken.layers.layers;
     let names = layers.keys().map(|path| path.trim_start_matches("model.layers."));
     let chart = BarChart::new("Signal to noise of each packed layer", "dB", names)
         .series("signal to noise", layers.values().map(|s| s.snr_db));
     let bits = layers.values().map(|s| s.bits_per_weight).fold(0.0, f64::max);
     Section::new("Quantization")
         .text(format!("{} layers packed at {bits:.2} bits per weight, scales included.", layers.len()))
+        .with(trials(&outcome.quantized))
         .with(chart)
+}
+
+fn trials(trials: &[Trial]) -> Table {
+    let header =
+        ["Method", "Mean KL, nats", "99th percentile", "Same top token", "Bits per weight of the model"];
+    trials.iter().fold(
+        Table::new("Methods on texts that none was calibrated on; the first was taken", header),
+        |table, t| {
+            let q = &t.quality;
+            table.row([
+                Cell::from(format!("{:?}", t.method)),
+                Cell::from(format!("{:.6}", q.kl_mean)),
+                Cell::from(format!("{:.5}", q.kl_p99)),
+                Cell::from(format!("{:.2} %", 100.0 * q.same_top)),
+                Cell::from(format!("{:.2}", q.bits_per_weight)),
+            ])
+        },
+    )
 }
 
 fn guard(outcome: &Outcome) -> Result<Section> {

@@ -6,15 +6,15 @@ use burn::tensor::Device;
 use slm_core::model::FloatType;
 use slm_core::{FinishReason, LocalModel};
 use slm_data::{CurateConfig, Curated, Example, curate, mix_replay, write_examples};
-use slm_quant::{QuantReport, quantize_model};
 use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel, IndexConfig};
 
 use super::artifact::Files;
 use super::tune::trainer;
 use super::{
-    Expert, ExpertConfig, Guard, Material, Outcome, Scores, Tuned, measure, measure_citations, report, tune,
+    Expert, ExpertConfig, Guard, Material, Outcome, Packed, Scores, Tuned, measure, measure_citations, pack,
+    report, tune,
 };
-use crate::{Error, Result, progress};
+use crate::{Error, Result};
 
 const MIN_CURATED: usize = 20;
 
@@ -40,8 +40,8 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
     let tuned = tune(&material.base, &training, config, "training on curated data")?;
     let tuned_scores = measure("+ LoRA", &tuned.model, &material, config)?;
     tuned.adapter.save(&files.adapter(), &material.base.model.config, &material.base.name)?;
-    let (packed, quantized) = pack(&tuned, &material, config, &files)?;
-    let packed_scores = measure("+ INT4", &packed, &material, config)?;
+    let packed = merge_and_pack(&tuned, &training, (&material.base, config), &files)?;
+    let packed_scores = measure("+ INT4", &packed.model, &material, config)?;
 
     let (guard, guard_report) = Guard::fit(&curated.kept, &material, config)?;
     files.save_guard(&guard)?;
@@ -53,13 +53,13 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
         _ => None,
     };
     let Guard { domain, documents: detector } = guard;
-    let expert = Expert::assemble(packed, domain, detector.zip(documents))?;
+    let expert = Expert::assemble(packed.model, domain, detector.zip(documents))?;
     let outcome = Outcome {
         columns: vec![base, raw_scores, tuned_scores, packed_scores],
         curation: curated.report,
         raw_loss: on_raw.logs,
         loss: tuned.logs,
-        quantized,
+        quantized: packed.trials,
         guard: guard_report,
         dont_know: dont_know(&expert, &material)?,
         citations,
@@ -113,21 +113,18 @@ fn estimate(material: &Material, training: &[Example], config: &ExpertConfig) ->
 }
 
 /// Merges the adapter, writes the merged model, packs and writes the packed one.
-fn pack(
+fn merge_and_pack(
     tuned: &Tuned,
-    material: &Material,
-    config: &ExpertConfig,
+    training: &[Example],
+    (base, config): (&LocalModel, &ExpertConfig),
     files: &Files,
-) -> Result<(LocalModel, QuantReport)> {
-    let bar = progress::bar("merging and packing", 2);
-    let mut model = LocalModel { name: format!("{}-expert", material.base.name), ..material.base.clone() };
-    tuned.adapter.merge(&mut model.model)?;
-    model.save(&files.merged(), FloatType::F16)?;
-    bar.inc(1);
-    let report = quantize_model(&mut model.model, &config.quant)?;
-    model.save(&files.packed(), FloatType::F16)?;
-    bar.finish();
-    Ok((model, report))
+) -> Result<Packed> {
+    let mut merged = LocalModel { name: format!("{}-expert", base.name), ..base.clone() };
+    tuned.adapter.merge(&mut merged.model)?;
+    merged.save(&files.merged(), FloatType::F16)?;
+    let packed = pack(&merged, training, config)?;
+    packed.model.save(&files.packed(), FloatType::F16)?;
+    Ok(packed)
 }
 
 fn index(material: &Material, files: &Files) -> Result<Option<ExtractiveModel>> {

@@ -1,6 +1,6 @@
 //! From pairs to a tuned model.
 
-use slm_core::LocalModel;
+use slm_core::{ChatTemplate, LocalModel};
 use slm_data::Example;
 use slm_lora::{LoraAdapter, StepLog, Trainer, training_texts};
 
@@ -31,12 +31,16 @@ pub fn tune(base: &LocalModel, examples: &[Example], config: &ExpertConfig, what
     Ok(Tuned { model, adapter, logs })
 }
 
+/// The template of a model.
+pub(super) fn template(model: &LocalModel) -> slm_core::Result<&ChatTemplate> {
+    model.template.as_ref().ok_or_else(|| slm_core::Error::Template {
+        reason: "the model has no chat template\nhint: set one, or use ChatTemplate::plain".into(),
+    })
+}
+
 /// A trainer that has not started.
 pub(super) fn trainer(base: &LocalModel, examples: &[Example], config: &ExpertConfig) -> Result<Trainer> {
-    let template = base.template.as_ref().ok_or_else(|| slm_core::Error::Template {
-        reason: "the model has no chat template\nhint: set one, or use ChatTemplate::plain".into(),
-    })?;
-    let texts = training_texts(examples, &base.tokenizer, template)?;
+    let texts = training_texts(examples, &base.tokenizer, template(base)?)?;
     let mut model = base.model.clone();
     LoraAdapter::init(&model, &config.lora)?.attach(&mut model)?;
     let context = model.config.context_length();

@@ -75,16 +75,23 @@ impl LocalModel {
         Self::with_model(path, CausalLm::load_with(path, options, device)?)
     }
 
-    /// Reads weights, tokenizer, chat template and end-of-sequence tokens of an open GGUF file.
+    /// Reads weights, tokenizer, chat template and end-of-sequence tokens of an open GGUF file. Where the format's
+    /// name of the tokenizer is not known, a `tokenizer.json` beside the file takes its place.
     ///
     /// # Errors
     /// When the model or its tokenizer is of a kind that is not known, or the file contradicts itself.
     pub fn from_gguf(file: &GgufFile, options: LoadOptions, device: &Device) -> Result<Self> {
         let vocab = file.vocabulary()?;
         let model = CausalLm::from_gguf(file, options, device)?;
-        let name = file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
+        let name =
+            file.path().file_stem().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
         let template = ChatTemplate::from_gguf(&vocab)?;
-        let (tokenizer, eos) = (Tokenizer::from_gguf(&vocab)?, file.end_tokens());
+        let beside = file.path().with_file_name("tokenizer.json");
+        let tokenizer = match Tokenizer::from_gguf(&vocab) {
+            Err(_) if beside.exists() => Tokenizer::load(&beside)?,
+            other => other?,
+        };
+        let eos = file.end_tokens();
         fits(&tokenizer, &model)?;
         Ok(Self { template, eos, ..Self::new(name, model, tokenizer) })
     }

@@ -37,7 +37,10 @@ impl CausalLm {
             return Err(Error::gguf(path, reason));
         }
         let factor = super::fold::query_factor(&self.config);
-        if factor.is_some() && adapters.keys().any(|name| name.contains("q_proj")) && !super::fold::in_norm(self) {
+        if factor.is_some()
+            && adapters.keys().any(|name| name.contains("q_proj"))
+            && !super::fold::in_norm(self)
+        {
             return Err(Error::gguf(path, "an adapter cannot carry the scale of these queries"));
         }
         let mut pairs = Vec::new();

@@ -184,12 +184,7 @@ fn family(keys: &Keys<'_>, head_dim: u64, config: &mut Map<String, Json>) -> Res
     Ok(())
 }
 
-fn gemma(
-    keys: &Keys<'_>,
-    head_dim: u64,
-    window: Option<u64>,
-    set: &mut dyn FnMut(&str, Json),
-) -> Result<()> {
+fn gemma(keys: &Keys<'_>, head_dim: u64, window: Option<u64>, set: &mut dyn FnMut(&str, Json)) -> Result<()> {
     let (layers, hidden) = (keys.required("block_count")?, keys.required("embedding_length")?);
     let heads = keys.required("attention.head_count")?.max(1);
     // The 27B models alone scale by the width for each head; llama.cpp knows them by their depth.

@@ -1,9 +1,9 @@
 //! From [`ModelConfig`] to a GGUF file's metadata, and what llama.cpp cannot be told.
 
-use super::{GgufArray, GgufValue};
 use super::config::{CONFIG, usual_period};
 use super::names::architecture;
 use super::rope;
+use super::{GgufArray, GgufValue};
 use crate::config::{Family, LayerRope, ModelConfig, RopeScaling};
 
 /// All ids that end a text, where the format has one key for each kind.
@@ -74,7 +74,7 @@ fn family(c: &ModelConfig, set: &mut dyn FnMut(&str, GgufValue)) {
 /// The number of layers after which the pattern repeats, if its last layer alone sees everything.
 fn period(slides: &[bool]) -> Option<u64> {
     let first_full = slides.iter().position(|s| !s).map_or(slides.len() + 1, |i| i + 1);
-    let repeats = slides.iter().enumerate().all(|(i, s)| *s == !(i + 1).is_multiple_of(first_full));
+    let repeats = slides.iter().enumerate().all(|(i, s)| *s != (i + 1).is_multiple_of(first_full));
     // Without a full layer, any longer period says the same; zero is how the format says "all".
     repeats.then_some(if first_full > slides.len() { 0 } else { first_full as u64 })
 }
@@ -93,7 +93,8 @@ pub(super) fn differences(c: &ModelConfig) -> Vec<String> {
     }
     if matches!(c.rope.scaling, RopeScaling::LongRope { .. }) {
         all.push(
-            "llama.cpp chooses between the factors by the context that it was started with, not by the text".into(),
+            "llama.cpp chooses between the factors by the context that it was started with, not by the text"
+                .into(),
         );
     }
     let usual = |index: usize| (index + 1).is_multiple_of(4);

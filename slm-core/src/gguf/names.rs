@@ -66,10 +66,8 @@ pub(super) struct Interleaved {
 impl Interleaved {
     /// The order of a tensor by its Hugging Face name; `None` where both are the same.
     pub(super) fn of(config: &ModelConfig, name: &str) -> Option<Self> {
-        let family = matches!(
-            config.family,
-            Family::Llama | Family::Mistral | Family::Granite | Family::SmolLm3
-        );
+        let family =
+            matches!(config.family, Family::Llama | Family::Mistral | Family::Granite | Family::SmolLm3);
         let turned = name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj.");
         (family && turned).then_some(Self { head_dim: config.head_dim })
     }

@@ -54,7 +54,9 @@ fn go_template(template: &ChatTemplate) -> Result<String> {
             // Where the user's turn begins alike, it is written once.
             let between_own = between.strip_suffix(before);
             match between_own {
-                Some(own) => format!("{{{{ if .System }}}}{before_system}{{{{ .System }}}}{own}{{{{ end }}}}{before}"),
+                Some(own) => {
+                    format!("{{{{ if .System }}}}{before_system}{{{{ .System }}}}{own}{{{{ end }}}}{before}")
+                }
                 None => format!(
                     "{{{{ if .System }}}}{before_system}{{{{ .System }}}}{between}{{{{ else }}}}{before}{{{{ end }}}}"
                 ),

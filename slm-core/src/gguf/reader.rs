@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         count: usize,
         number: impl Fn([u8; N]) -> T,
     ) -> Result<Vec<T>, String> {
-        let bytes = self.take(count.checked_mul(N).unwrap_or(usize::MAX))?;
+        let bytes = self.take(count.saturating_mul(N))?;
         let (chunks, _) = bytes.as_chunks::<N>();
         Ok(chunks.iter().map(|chunk| number(*chunk)).collect())
     }

@@ -99,7 +99,8 @@ fn shortest(value: f32) -> f64 {
 /// come to.
 fn llama3(divisors: &[f64], theta: f64, (original, context): (Option<u64>, u64)) -> Option<Json> {
     let factor = divisors.iter().copied().fold(1.0, f64::max);
-    let lengths = original.into_iter().chain([8192]).chain((4..=17).map(|n| 1 << n)).filter(|o| *o <= context);
+    let lengths =
+        original.into_iter().chain([8192]).chain((4..=17).map(|n| 1 << n)).filter(|o| *o <= context);
     lengths.into_iter().find_map(|original| {
         let scaling = RopeScaling::Llama3 {
             factor,

@@ -85,7 +85,12 @@ fn save(model: &CausalLm, text: Text<'_>, path: &Path, options: &GgufOptions) ->
     }
     writer.set("general.file_type", file_type(&counts));
     writer.write(path)?;
-    Ok(GgufExport { tensors: counts, differences: metadata::differences(config) })
+    let mut differences = metadata::differences(config);
+    if text.tokenizer.composes() {
+        let what = "llama.cpp does not compose letters and their marks (normal form C) before it cuts a text";
+        differences.push(what.into());
+    }
+    Ok(GgufExport { tensors: counts, differences })
 }
 
 fn general(options: &GgufOptions) -> Vec<(String, GgufValue)> {
@@ -118,7 +123,8 @@ fn file_type(tensors: &BTreeMap<String, usize>) -> u32 {
 /// Tokenizer, template and the tokens that end a text.
 fn vocabulary(config: &ModelConfig, text: Text<'_>) -> Result<Vec<(String, GgufValue)>> {
     let mut vocab: GgufVocab = text.tokenizer.to_gguf(config.vocab_size)?;
-    let token = |content: &str| Some(content).filter(|c| !c.is_empty()).and_then(|c| text.tokenizer.token_id(c));
+    let token =
+        |content: &str| Some(content).filter(|c| !c.is_empty()).and_then(|c| text.tokenizer.token_id(c));
     let begin = text.template.and_then(|t| token(t.bos_token())).or(config.bos_token_id);
     if let Some(id) = begin {
         vocab.ids.entry("bos".into()).or_insert(id);

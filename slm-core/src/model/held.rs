@@ -60,7 +60,8 @@ fn vector(norm: &RmsNorm) -> Held {
 
 fn hold(path: &str, linear: &Linear, all: &mut BTreeMap<String, Held>) -> Result<()> {
     if linear.adapter.is_some() {
-        let reason = format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
+        let reason =
+            format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
         return Err(Error::Request { reason });
     }
     all.insert(format!("{path}.weight"), Held::Matrix(linear.weight.clone()));

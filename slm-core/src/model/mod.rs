@@ -12,9 +12,9 @@ mod save;
 mod writer;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+pub(crate) use files::widen;
 pub use files::{TensorFile, write_atomically, write_atomically_with};
 pub use float::FloatType;
-pub(crate) use files::widen;
 pub(crate) use held::Held;
 pub(crate) use layout::{Stored, layout};
 use load::repeats_head;

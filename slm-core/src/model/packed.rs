@@ -50,12 +50,16 @@ pub(super) fn write<'a>(
             }
             Held::Matrix(Weight::Dense(w)) => {
                 let shape = w.dims();
-                writer.tensor(name, float.into(), &shape, move || Ok(float.encode(&weight.values(name)?).into()));
+                writer.tensor(name, float.into(), &shape, move || {
+                    Ok(float.encode(&weight.values(name)?).into())
+                });
             }
             Held::Vector(v) => {
                 let exact = FloatType::F32;
                 let shape = v.dims();
-                writer.tensor(name, exact.into(), &shape, move || Ok(exact.encode(&weight.values(name)?).into()));
+                writer.tensor(name, exact.into(), &shape, move || {
+                    Ok(exact.encode(&weight.values(name)?).into())
+                });
             }
         }
     }
@@ -84,7 +88,10 @@ fn parts<'a>(writer: &mut TensorWriter<'a>, name: &str, packed: &'a PackedTensor
 }
 
 /// The parameters of a checkpoint with packed weights; `None` for files that are none.
-pub(super) fn read(files: &[TensorFile], float: Option<FloatType>) -> Result<Option<BTreeMap<String, Value>>> {
+pub(super) fn read(
+    files: &[TensorFile],
+    float: Option<FloatType>,
+) -> Result<Option<BTreeMap<String, Value>>> {
     let mut values = BTreeMap::new();
     let mut found = false;
     for file in files {
@@ -99,7 +106,9 @@ pub(super) fn read(files: &[TensorFile], float: Option<FloatType>) -> Result<Opt
             .map_err(|e| file.invalid(&format!("metadata entry {DESCRIPTION}: {e}")))?;
         if description.version != VERSION {
             let got = description.version;
-            return Err(file.invalid(&format!("packed tensors of version {got}; this version reads {VERSION}")));
+            return Err(
+                file.invalid(&format!("packed tensors of version {got}; this version reads {VERSION}"))
+            );
         }
         for (name, format) in &description.formats {
             values.insert(name.clone(), Value::Packed(packed(file, name, format)?));
@@ -135,7 +144,8 @@ fn packed(file: &TensorFile, name: &str, format: &str) -> Result<PackedTensor> {
     };
     let scales = if matches!(format, Format::Block(_)) { Arc::default() } else { halves("scales")? };
     let minimums = format.has_minimums().then(|| halves("minimums")).transpose()?;
-    let tensor = PackedTensor::from_parts(codes.shared, scales, minimums, [rows, cols], format).map_err(wrong)?;
+    let tensor =
+        PackedTensor::from_parts(codes.shared, scales, minimums, [rows, cols], format).map_err(wrong)?;
     if !file.has(&format!("{name}.input_order")) {
         return Ok(tensor);
     }

@@ -139,7 +139,8 @@ impl GgufVocab {
         set("ggml.add_eos_token", self.add_eos.map(GgufValue::from));
         set("ggml.add_space_prefix", self.add_space_prefix.map(GgufValue::from));
         for (name, source) in &self.chat_templates {
-            let key = if name == "default" { "chat_template".into() } else { format!("chat_template.{name}") };
+            let key =
+                if name == "default" { "chat_template".into() } else { format!("chat_template.{name}") };
             set(&key, Some(source.as_str().into()));
         }
         let others: Vec<String> = self.chat_templates.keys().filter(|n| *n != "default").cloned().collect();

@@ -53,7 +53,7 @@ mod tests {
         };
         let choices = [choice(1.0), choice(0.1), choice(8.0)];
         assert_eq!(assign(&choices, 5, 35, 0.0).expect("fits"), [0, 0, 0]);
-        assert_eq!(assign(&choices, 5, 45, 0.0).expect("fits"), [1, 0, 1]);
+        assert_eq!(assign(&choices, 5, 45, 0.0).expect("fits"), [0, 0, 2]);
         assert_eq!(assign(&choices, 5, 1000, 0.0).expect("fits"), [2, 2, 2]);
         assert_eq!(assign(&choices, 5, 1000, 1.0).expect("reachable"), [1, 0, 2]);
         assert!(assign(&choices, 5, 34, 0.0).is_err());

@@ -104,10 +104,10 @@ pub fn plan(
     let chosen = assign::assign(&choices, fixed, limit, max_kl)?;
     let options = || choices.iter().zip(&chosen).map(|(c, at)| &c.options[*at]);
     let bytes = fixed + options().map(|o| o.1).sum::<usize>();
-    let overrides = choices.iter().zip(&chosen).map(|(choice, at)| Override {
-        pattern: choice.name.clone(),
-        format: choice.options[*at].0,
-    });
+    let overrides = choices
+        .iter()
+        .zip(&chosen)
+        .map(|(choice, at)| Override { pattern: choice.name.clone(), format: choice.options[*at].0 });
     Ok(Plan {
         overrides: overrides.collect(),
         sensitivity,

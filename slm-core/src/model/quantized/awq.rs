@@ -33,7 +33,10 @@ pub(super) fn read(
         words.code(at, row / PER_WORD, (PLACES[row % PER_WORD], 4))
     };
     let all = |words: &Words<'_>, count: usize| -> Vec<u8> {
-        (0..rows).flat_map(|row| (0..count).map(move |at| (row, at))).map(|(r, at)| code(words, at, r)).collect()
+        (0..rows)
+            .flat_map(|row| (0..count).map(move |at| (row, at)))
+            .map(|(r, at)| code(words, at, r))
+            .collect()
     };
     let (codes, zeros) = (all(&words, cols), all(&zeros, groups));
     Ok(Some(Codes::with_zeros((rows, cols, 4), codes, (group_size, scales, &zeros))))

@@ -64,7 +64,9 @@ pub(super) fn read(tensors: &mut Tensors<'_>, stored: &Stored) -> Result<Option<
     if raw.bytes.len() != count.div_ceil(2) || state.blocksize == 0 || !cols.is_multiple_of(state.blocksize) {
         let (bytes, block) = (raw.bytes.len(), state.blocksize);
         let name = &stored.name;
-        return Err(file.invalid(&format!("{name}: {bytes} bytes in blocks of {block} are not [{rows}, {cols}]")));
+        return Err(
+            file.invalid(&format!("{name}: {bytes} bytes in blocks of {block} are not [{rows}, {cols}]"))
+        );
     }
     let scales = scales(tensors, file, &stored.name, &state)?;
     if scales.len() != count / state.blocksize {

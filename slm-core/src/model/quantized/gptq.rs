@@ -33,7 +33,9 @@ pub(super) fn read(tensors: &mut Tensors<'_>, stored: &Stored, method: Method) -
     let mask = if bits == 8 { 255 } else { 15 };
     let zeros: Vec<u8> = (0..rows)
         .flat_map(|row| (0..groups).map(move |group| (row, group)))
-        .map(|(row, group)| zeros.code(group, row / per_word, (row % per_word, bits)).wrapping_add(add) & mask)
+        .map(|(row, group)| {
+            zeros.code(group, row / per_word, (row % per_word, bits)).wrapping_add(add) & mask
+        })
         .collect();
     let order = match tensors.take(&name("g_idx")) {
         Some(file) => order(&Words::read(file, &name("g_idx"))?, (cols, group_size), file, &name("g_idx"))?,
@@ -94,7 +96,10 @@ pub(super) fn transposed(file: &TensorFile, name: &str, [groups, rows]: [usize; 
         let (expected, got) = (groups * rows, values.len());
         return Err(file.invalid(&format!("{name}: expected {expected} numbers, got {got}")));
     }
-    Ok((0..rows).flat_map(|row| (0..groups).map(move |g| (row, g))).map(|(r, g)| values[g * rows + r]).collect())
+    Ok((0..rows)
+        .flat_map(|row| (0..groups).map(move |g| (row, g)))
+        .map(|(r, g)| values[g * rows + r])
+        .collect())
 }
 
 /// The inputs sorted by their groups; `None` where they already are.
@@ -111,6 +116,7 @@ fn order(
     let mut order: Vec<u32> = (0..cols as u32).collect();
     order.sort_by_key(|input| groups.word(0, *input as usize));
     let whole = order.iter().enumerate().all(|(j, i)| groups.word(0, *i as usize) as usize == j / group_size);
-    let wrong = || -> Error { file.invalid(&format!("{name}: its groups do not have {group_size} inputs each")) };
+    let wrong =
+        || -> Error { file.invalid(&format!("{name}: its groups do not have {group_size} inputs each")) };
     if whole { Ok(Some(order.into())) } else { Err(wrong()) }
 }

@@ -33,7 +33,8 @@ pub(super) enum Method {
 impl Method {
     /// `None` for what is no method of others: our own, or none at all.
     pub(super) fn parse(quantization: &Json) -> Result<Option<Self>> {
-        let wrong = |field: &str, reason: String| Error::config(format!("quantization_config.{field}"), reason);
+        let wrong =
+            |field: &str, reason: String| Error::config(format!("quantization_config.{field}"), reason);
         let number = |names: [&str; 2]| names.iter().find_map(|name| quantization[*name].as_i64());
         // -1 is one group for each output.
         let group_size = number(["group_size", "q_group_size"]).and_then(|g| usize::try_from(g).ok());
@@ -50,7 +51,9 @@ impl Method {
                     "gptq" | "gptq_v2" => {
                         Ok(Some(Self::Gptq { bits, group_size, zeros_less_one: format == "gptq" }))
                     }
-                    other => Err(wrong("checkpoint_format", format!("expected gptq or gptq_v2, found {other}"))),
+                    other => {
+                        Err(wrong("checkpoint_format", format!("expected gptq or gptq_v2, found {other}")))
+                    }
                 }
             }
             Some("awq") => {
@@ -99,7 +102,9 @@ impl<'a> Tensors<'a> {
         let mut all = Vec::new();
         for file in self.files {
             for (name, shape) in file.shapes() {
-                let zeros = || name.ends_with(".bias") && file.read_f32(&name).is_ok_and(|b| b.iter().all(|v| *v == 0.0));
+                let zeros = || {
+                    name.ends_with(".bias") && file.read_f32(&name).is_ok_and(|b| b.iter().all(|v| *v == 0.0))
+                };
                 if !self.used.contains(&name) && !repeats_head(config, &name) && !zeros() {
                     all.push(format!("surplus {name} {shape:?}"));
                 }
@@ -141,10 +146,9 @@ fn packed(codes: &Codes, stored: &Stored, origin: &Path, values: &mut BTreeMap<S
     }
     let mut from = 0;
     for (name, rows) in &stored.parts {
-        let value = codes.value(from..from + rows).map_err(|e| Error::Weights {
-            path: origin.into(),
-            reason: format!("{name}: {e}"),
-        })?;
+        let value = codes
+            .value(from..from + rows)
+            .map_err(|e| Error::Weights { path: origin.into(), reason: format!("{name}: {e}") })?;
         values.insert(name.clone(), value);
         from += rows;
     }
@@ -161,7 +165,10 @@ fn dense(
     let float = if stored.shape.len() == 1 { Some(FloatType::F32) } else { float };
     let mut from = 0;
     for (name, rows) in &stored.parts {
-        values.insert(name.clone(), Value::Dense(file.read_rows(&stored.name, Some(from..from + rows), float)?));
+        values.insert(
+            name.clone(),
+            Value::Dense(file.read_rows(&stored.name, Some(from..from + rows), float)?),
+        );
         from += rows;
     }
     Ok(())

@@ -119,7 +119,8 @@ fn zeros(codes: &Codes) -> Result<Vec<u8>, String> {
         let exact = if scale == 0.0 { 0.0 } else { -minimum / scale };
         let rounded = exact.round();
         // Half precision keeps a multiple of a scale to one part in two thousand.
-        let whole = (exact - rounded).abs() <= 2e-3 * rounded.abs().max(1.0) && (0.0..=15.0).contains(&rounded);
+        let whole =
+            (exact - rounded).abs() <= 2e-3 * rounded.abs().max(1.0) && (0.0..=15.0).contains(&rounded);
         whole.then_some(rounded as u8)
     };
     let all: Option<Vec<u8>> = codes.minimums.iter().zip(&codes.scales).map(zero).collect();

@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use super::spec::{BytePattern, DIGITS, GPT2, LLAMA3, O200K, QWEN2, TEKKEN};
 use super::{Tokenizer, gguf};
-use crate::text::gguf::GgufVocab;
 use crate::Result;
+use crate::text::gguf::GgufVocab;
 
 const NORMAL: i32 = 1;
 const UNUSED: i32 = 5;
@@ -45,6 +45,14 @@ impl Tokenizer {
             vocab.ids.insert("eos".into(), *last);
         }
         Ok(vocab)
+    }
+}
+
+impl Tokenizer {
+    /// Whether texts are brought into Unicode's normal form C first, which GGUF files cannot say.
+    pub(crate) fn composes(&self) -> bool {
+        let steps = self.inner.get_normalizer().and_then(|n| serde_json::to_string(n).ok());
+        steps.is_some_and(|steps| steps.contains("\"NFC\""))
     }
 }
 
@@ -86,9 +94,9 @@ fn tokens(json: &Json, vocab_size: usize, pieces: bool) -> Result<Vec<(String, i
     let mut all = vec![None; vocab_size];
     let mut set = |content: &str, id: &Json, kind: i32| -> Result<(), String> {
         let id = id.as_u64().and_then(|id| usize::try_from(id).ok());
-        let slot = id.and_then(|id| all.get_mut(id)).ok_or_else(|| {
-            format!("token {content:?} has id {id:?}, but the model has {vocab_size} ids")
-        })?;
+        let slot = id
+            .and_then(|id| all.get_mut(id))
+            .ok_or_else(|| format!("token {content:?} has id {id:?}, but the model has {vocab_size} ids"))?;
         *slot = Some((content.to_owned(), kind));
         Ok(())
     };
@@ -101,9 +109,8 @@ fn tokens(json: &Json, vocab_size: usize, pieces: bool) -> Result<Vec<(String, i
         let kind = if token["special"] == true { gguf::CONTROL } else { gguf::USER_DEFINED };
         set(content, &token["id"], kind)?;
     }
-    let named = |(id, token): (usize, Option<(String, i32)>)| {
-        token.unwrap_or_else(|| (format!("[PAD{id}]"), UNUSED))
-    };
+    let named =
+        |(id, token): (usize, Option<(String, i32)>)| token.unwrap_or_else(|| (format!("[PAD{id}]"), UNUSED));
     Ok(all.into_iter().enumerate().map(named).collect())
 }
 
