@@ -28,7 +28,7 @@ use crate::scratch::Scratch;
 use crate::simd::Level;
 use crate::{PackedTensor, Result};
 
-/// Largest difference between a kernel and [`scalar`], relative to the sum of the absolute products.
+/// Largest difference between a kernel in `f32` and [`scalar`], relative to the sum of the absolute products.
 pub const TOLERANCE: f32 = 1e-5;
 
 /// `y = x · Wᵀ`, with `x` rounded to 8 bits in blocks of 32 (of [`Format::Nf4`](crate::Format::Nf4), with `x` as it is).

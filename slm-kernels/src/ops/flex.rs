@@ -154,7 +154,7 @@ impl ConstantOps for Flex {
         unsafe {
             product(dy, w.dims()[1], |dy, m, dx| match &w {
                 Constant::Packed(w) | Constant::Float(w) => {
-                    packed::linear_dx_into(Level::best(), dy, m, w, dx)
+                    packed::linear_dx_into(Level::best(), dy, m, w, dx);
                 }
                 Constant::Dense(w) => linear_dx_into(Level::best(), dy, m, &matrix(w), dx),
             })

@@ -12,7 +12,7 @@ use super::block::Block;
 use super::layout::{Blocks, Groups, Int4, Int4Asym, Int8};
 
 /// Bytes to fetch ahead of codes that come from memory.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 2048;
 
 /// A layout that can be read chunk by chunk.
 ///
@@ -102,7 +102,7 @@ impl Groups<'_> {
                 1 => from.cast::<u64>().read_unaligned(),
                 2 => {
                     let two = u64::from(from.cast::<u32>().read_unaligned());
-                    (two & 0xffff) * 0x1_0001 | (two >> 16) * 0x1_0001_0000_0000
+                    ((two & 0xffff) * 0x1_0001) | ((two >> 16) * 0x1_0001_0000_0000)
                 }
                 blocks if blocks == 4 || self.per_row == 1 => u64::from(*from) * 0x1_0001_0001_0001,
                 blocks => {
