@@ -43,7 +43,9 @@ fn main() -> Outcome<()> {
         for method in Method::ALL {
             let config = QuantConfig { method, ..config.clone() };
             match quantize(&original, &config, &data) {
-                Ok((model, seconds)) => row(name, &format!("{method:?}"), &reference.compare(&model)?, seconds),
+                Ok((model, seconds)) => {
+                    row(name, &format!("{method:?}"), &reference.compare(&model)?, seconds);
+                }
                 Err(e) => println!("# {name} {method:?}: {e}"),
             }
         }
@@ -59,7 +61,7 @@ fn main() -> Outcome<()> {
         let (start, target) = (Instant::now(), Target::BitsPerWeight(report.bits_per_weight));
         let plan = plan(&original, &few, &PlanConfig::new(target), &mut |_| ())?;
         println!("# plan: {:.1} s, predicted KL {:.6}", start.elapsed().as_secs_f64(), plan.predicted_kl);
-        all(&format!("{name} plan"), &plan.applied_to(QuantConfig::default()))?;
+        all(&format!("{name} plan"), &plan.applied_to(&QuantConfig::default()))?;
     }
     for format in formats.split(',').filter(|f| !f.is_empty()) {
         all(format, &QuantConfig { format: format.parse()?, ..QuantConfig::default() })?;
@@ -93,5 +95,7 @@ fn quantize(original: &CausalLm, config: &QuantConfig, data: &CalibrationData) -
 fn row(format: &str, method: &str, r: &QualityReport, seconds: f64) {
     let (bits, bytes) = (r.bits_per_weight, r.quantized.bits_per_byte.unwrap_or(f64::NAN));
     let (mean, p99, same, perplexity) = (r.kl_mean, r.kl_p99, r.same_top, r.quantized.perplexity);
-    println!("{format}\t{method}\t{bits:.3}\t{mean:.6}\t{p99:.5}\t{same:.4}\t{perplexity:.4}\t{bytes:.5}\t{seconds:.1}");
+    println!(
+        "{format}\t{method}\t{bits:.3}\t{mean:.6}\t{p99:.5}\t{same:.4}\t{perplexity:.4}\t{bytes:.5}\t{seconds:.1}"
+    );
 }

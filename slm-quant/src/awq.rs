@@ -9,9 +9,9 @@ use slm_core::config::{ModelConfig, NormPlacement, NormWeight};
 use slm_core::nn::{Block, Linear, RmsNorm, Weight};
 use slm_kernels::packed::Format;
 
+use crate::Result;
 use crate::calibrate::{InputStatistics, Site, read};
 use crate::round::{Search, encode};
-use crate::Result;
 
 /// Powers of the inputs' magnitude that are tried as factors, in twentieths.
 const TWENTIETHS: usize = 20;
@@ -106,12 +106,12 @@ fn trial(weights: &[f32], format: Format, factors: &[f32], (importance, h): (&[f
     let search = Search { importance: Some(importance), half_quadratic: false };
     let dense = encode(&scaled, [weights.len() / cols, cols], format, &search)?.dequantize();
     let row = |(weights, dense): (&[f32], &[f32])| {
-        let errors: Vec<f32> =
-            weights.iter().zip(dense).zip(factors).map(|((w, d), f)| w - d / f).collect();
+        let errors: Vec<f32> = weights.iter().zip(dense).zip(factors).map(|((w, d), f)| w - d / f).collect();
         let term = |(e, h): (&f32, &[f32])| f64::from(*e) * f64::from(dot(&errors, h));
         errors.iter().zip(h.chunks_exact(cols)).map(term).sum::<f64>()
     };
-    let losses: Vec<f64> = weights.par_chunks_exact(cols).zip(dense.par_chunks_exact(cols)).map(row).collect();
+    let losses: Vec<f64> =
+        weights.par_chunks_exact(cols).zip(dense.par_chunks_exact(cols)).map(row).collect();
     Ok(losses.into_iter().sum())
 }
 
@@ -152,7 +152,8 @@ fn can_divide(config: &ModelConfig, block: &mut Block, site: Site) -> bool {
 
 fn apply(config: &ModelConfig, block: &mut Block, site: Site, factors: &[f32]) {
     let device = block.post_attention_layernorm.weight.device();
-    let vector = |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
+    let vector =
+        |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
     let columns = vector(factors);
     for (name, linear) in block.linears_mut() {
         if let (true, Weight::Dense(weight)) = (site.linears().contains(&name), &mut linear.weight) {
@@ -204,14 +205,16 @@ mod tests {
                     let linears = block.linears();
                     let width = linears.iter().find(|(n, _)| site.linears().contains(n));
                     let width = width.map_or(0, |(_, linear)| linear.weight.dims()[1]);
-                    let raw: Vec<f32> = (0..width).map(|i| 0.3 + (i as f32 * 0.7).sin().abs() * 3.0).collect();
+                    let raw: Vec<f32> =
+                        (0..width).map(|i| 0.3 + (i as f32 * 0.7).sin().abs() * 3.0).collect();
                     let factors = shared_magnitudes(&original.config, site, &raw);
                     if can_divide(&original.config, block, site) {
                         apply(&original.config, block, site, &factors);
                     }
                 }
             }
-            let ids = || Tensor::<2, Int>::from_data(TensorData::from([[1, 5, 9, 40, 7, 2]]), &Device::flex());
+            let ids =
+                || Tensor::<2, Int>::from_data(TensorData::from([[1, 5, 9, 40, 7, 2]]), &Device::flex());
             let want = read(original.hidden(ids(), None)?)?;
             let got = read(model.hidden(ids(), None)?)?;
             let scale = want.iter().fold(0.0_f32, |a, x| a.max(x.abs()));

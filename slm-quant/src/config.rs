@@ -130,7 +130,6 @@ mod name {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use slm_kernels::packed::Format;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     pub(super) fn serialize<S: Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(format)
     }
@@ -146,7 +145,10 @@ mod optional_name {
     use slm_kernels::packed::Format;
 
     #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-    pub(super) fn serialize<S: Serializer>(format: &Option<Format>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        format: &Option<Format>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         format.map(|format| format.to_string()).serialize(serializer)
     }
 
@@ -191,8 +193,10 @@ mod tests {
 
     #[test]
     fn config_json() -> serde_json::Result<()> {
-        let config: QuantConfig = serde_json::from_str(r#"{"format": "int8-g32", "method": "awq-gptq",
-            "overrides": [{"pattern": "*down*", "format": "q6_K"}, {"pattern": "*v_proj*"}]}"#)?;
+        let config: QuantConfig = serde_json::from_str(
+            r#"{"format": "int8-g32", "method": "awq-gptq",
+            "overrides": [{"pattern": "*down*", "format": "q6_K"}, {"pattern": "*v_proj*"}]}"#,
+        )?;
         let down = Format::Block(slm_kernels::packed::BlockType::Q6K);
         let expected = QuantConfig {
             format: Format::Int8 { group_size: 32 },

@@ -228,8 +228,9 @@ impl Sums {
         let positions = ids.len().saturating_sub(1);
         for start in (0..positions).step_by(step) {
             let count = step.min(positions - start);
-            let logits =
-                |model: &CausalLm, hidden: &Tensor<3>| read(model.logits(hidden.clone().narrow(1, start, count)));
+            let logits = |model: &CausalLm, hidden: &Tensor<3>| {
+                read(model.logits(hidden.clone().narrow(1, start, count)))
+            };
             let (p, q) = (logits(original, p)?, logits(quantized, q)?);
             let rows = p.chunks_exact(vocab).zip(q.chunks_exact(vocab));
             for ((p, q), next) in rows.zip(&ids[start + 1..]) {
@@ -241,7 +242,8 @@ impl Sums {
 
     fn add_position(&mut self, p: &[f32], q: &[f32], next: usize) -> Result<()> {
         let ((p_max, p_top), (q_max, q_top)) = (largest(p), largest(q));
-        let total = |x: &[f32], max: f64| x.iter().map(|x| (f64::from(*x) - max).exp()).sum::<f64>().ln() + max;
+        let total =
+            |x: &[f32], max: f64| x.iter().map(|x| (f64::from(*x) - max).exp()).sum::<f64>().ln() + max;
         let (p_total, q_total) = (total(p, p_max), total(q, q_max));
         let term = |(p, q): (&f32, &f32)| {
             let (p, q) = (f64::from(*p) - p_total, f64::from(*q) - q_total);

@@ -262,8 +262,7 @@ impl<'a> Chooser<'a> {
             return Ok(quantize_matrix(weights, shape, format)?.0);
         }
         let importance = self.inputs.filter(|_| method.calibrates()).map(InputStatistics::mean_square);
-        let search =
-            Search { importance: importance.as_deref(), half_quadratic: method == Method::Hqq };
+        let search = Search { importance: importance.as_deref(), half_quadratic: method == Method::Hqq };
         encode(weights, shape, format, &search)
     }
 }

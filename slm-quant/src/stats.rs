@@ -45,9 +45,8 @@ impl QuantStats {
         };
         let parts: Result<Vec<(f64, f64, f64)>> =
             weights.par_chunks((ROWS * cols).max(1)).enumerate().map(part).collect();
-        let (signal, noise, max_abs) = parts?
-            .into_iter()
-            .fold((0.0_f64, 0.0_f64, 0.0_f64), |a, b| (a.0 + b.0, a.1 + b.1, a.2.max(b.2)));
+        let (signal, noise, max_abs) =
+            parts?.into_iter().fold((0.0_f64, 0.0_f64, 0.0_f64), |a, b| (a.0 + b.0, a.1 + b.1, a.2.max(b.2)));
         // An empty matrix loses nothing.
         let count = weights.len().max(1) as f64;
         Ok(Self {

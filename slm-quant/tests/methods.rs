@@ -29,7 +29,8 @@ impl Noise {
     fn next(&mut self) -> f32 {
         (0..6)
             .map(|_| {
-                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                self.0 =
+                    self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (self.0 >> 40) as f32 / (1_u64 << 24) as f32 - 0.5
             })
             .sum()
@@ -195,10 +196,14 @@ fn zeros_and_inputs_that_never_come_are_fine() -> Result<()> {
     let mut dead = InputStatistics::new(COLS);
     let x: Vec<f32> = (0..8 * COLS).map(|i| if i % COLS < 256 { (i as f32).sin() } else { 0.0 }).collect();
     dead.add(&Tensor::from_data(TensorData::new(x, [8, COLS]), &Device::flex()))?;
-    for (format, statistics) in formats().into_iter().flat_map(|f| [(f, dead.clone()), (f, InputStatistics::new(COLS))])
+    for (format, statistics) in
+        formats().into_iter().flat_map(|f| [(f, dead.clone()), (f, InputStatistics::new(COLS))])
     {
         let gptq = Gptq::new(&statistics, GptqConfig::default())?;
-        assert!(gptq.encode(&zeros, [ROWS, COLS], format)?.dequantize().iter().all(|w| *w == 0.0), "{format}");
+        assert!(
+            gptq.encode(&zeros, [ROWS, COLS], format)?.dequantize().iter().all(|w| *w == 0.0),
+            "{format}"
+        );
         let weights = weights(0.1);
         let packed = gptq.encode(&weights, [ROWS, COLS], format)?;
         assert!(QuantStats::measure(&weights, &packed)?.snr_db > 8.0, "{format}");

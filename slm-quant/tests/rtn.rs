@@ -27,9 +27,14 @@ fn more_bits_and_smaller_groups_lose_less() {
 #[test]
 fn the_measures_of_a_known_error() {
     // Codes of 1 and scales of 1: every weight is 1 after packing.
-    let packed =
-        PackedTensor::from_parts(vec![1_u8; 64], vec![f16::ONE], None, [1, 64], Format::Int8 { group_size: 64 })
-            .unwrap();
+    let packed = PackedTensor::from_parts(
+        vec![1_u8; 64],
+        vec![f16::ONE],
+        None,
+        [1, 64],
+        Format::Int8 { group_size: 64 },
+    )
+    .unwrap();
     let mut weights = vec![1.0; 64];
     assert_eq!(QuantStats::measure(&weights, &packed).unwrap().snr_db, f64::INFINITY);
     weights[3] = 3.0;

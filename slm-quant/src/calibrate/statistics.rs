@@ -84,7 +84,6 @@ impl InputStatistics {
         let entry = |i: usize, j: usize| self.sums[i.min(j) * n + i.max(j)] / count;
         (0..n * n).map(|at| entry(at / n, at % n)).collect()
     }
-
 }
 
 /// A tensor's numbers.

@@ -52,9 +52,9 @@ impl Walk<'_> {
             .flat_map(|row| self.order.iter().map(move |column| row[*column]))
             .collect();
         if self.fitted {
-            let given = weights.chunks_exact(n).flat_map(|row| {
-                row.chunks(self.grid.unit).zip(self.importance.chunks(self.grid.unit))
-            });
+            let given = weights
+                .chunks_exact(n)
+                .flat_map(|row| row.chunks(self.grid.unit).zip(self.importance.chunks(self.grid.unit)));
             for ((w, importance), unit) in given.zip(units.iter_mut()) {
                 *unit = self.grid.fit(w, importance);
             }

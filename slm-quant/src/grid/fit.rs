@@ -35,7 +35,12 @@ pub(super) fn unit(weights: &[f32], importance: &[f32], steps: Steps) -> Unit {
 }
 
 /// The best stored numbers for given codes.
-pub(super) fn refit(unit: &Unit, (weights, importance): (&[f32], &[f32]), codes: &[i8], steps: Steps) -> Unit {
+pub(super) fn refit(
+    unit: &Unit,
+    (weights, importance): (&[f32], &[f32]),
+    codes: &[i8],
+    steps: Steps,
+) -> Unit {
     let sums = codes.iter().zip(weights).zip(importance).fold(Sums::default(), |sums, ((code, w), i)| {
         let step = match steps {
             Steps::Table(table) => table[(*code & 15) as usize],
@@ -120,9 +125,10 @@ pub(super) fn error(weights: &[f32], importance: &[f32], level: &Level) -> f32 {
 /// Sums over the codes that rounding to a level chooses.
 fn sums_at(weights: &[f32], importance: &[f32], level: &Level) -> Sums {
     let unscaled = Level::new(1.0, 0.0, level.steps);
-    weights.iter().zip(importance).fold(Sums::default(), |sums, (w, i)| {
-        sums.add(unscaled.value(level.nearest(*w).0), *w, *i)
-    })
+    weights
+        .iter()
+        .zip(importance)
+        .fold(Sums::default(), |sums, (w, i)| sums.add(unscaled.value(level.nearest(*w).0), *w, *i))
 }
 
 /// A scale for codes without a minimum. It may be negative, where the largest weight is worth the one code more that

@@ -170,17 +170,14 @@ impl Grid {
         }
         let scale = scale * f32::from(unit.scales[part]);
         match self.steps {
-            Steps::Affine { .. } => {
-                Level::new(scale, -minimum * f32::from(unit.minimums[part]), self.steps)
-            }
+            Steps::Affine { .. } => Level::new(scale, -minimum * f32::from(unit.minimums[part]), self.steps),
             _ => Level::new(scale, 0.0, self.steps),
         }
     }
 
     /// Chooses the nearest codes for a unit.
     pub(crate) fn encode(&self, unit: &Unit, weights: &[f32], codes: &mut [i8]) {
-        for (part, (weights, codes)) in
-            weights.chunks(self.part).zip(codes.chunks_mut(self.part)).enumerate()
+        for (part, (weights, codes)) in weights.chunks(self.part).zip(codes.chunks_mut(self.part)).enumerate()
         {
             let level = self.level(unit, part);
             for (code, weight) in codes.iter_mut().zip(weights) {
@@ -191,8 +188,7 @@ impl Grid {
 
     /// What the codes of a unit stand for.
     pub(crate) fn decode(&self, unit: &Unit, codes: &[i8], weights: &mut [f32]) {
-        for (part, (weights, codes)) in
-            weights.chunks_mut(self.part).zip(codes.chunks(self.part)).enumerate()
+        for (part, (weights, codes)) in weights.chunks_mut(self.part).zip(codes.chunks(self.part)).enumerate()
         {
             let level = self.level(unit, part);
             for (weight, code) in weights.iter_mut().zip(codes) {

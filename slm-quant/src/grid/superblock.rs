@@ -78,8 +78,7 @@ impl Normal {
     /// Adds a part with the codes that its level chooses.
     fn add(&mut self, unit: &Unit, part: usize, (w, i): (&[f32], &[f32]), high: i8) {
         let (s, m) = (f32::from(unit.scales[part]), f32::from(unit.minimums[part]));
-        let level =
-            Level::new(unit.scale.to_f32() * s, -unit.minimum.to_f32() * m, Steps::Affine { high });
+        let level = Level::new(unit.scale.to_f32() * s, -unit.minimum.to_f32() * m, Steps::Affine { high });
         for (w, i) in w.iter().zip(i) {
             self.add_weight(f32::from(level.nearest(*w).0) * s, m, *w, *i);
         }
