@@ -44,7 +44,7 @@ fn main() -> Outcome<()> {
             let config = QuantConfig { method, ..config.clone() };
             match quantize(&original, &config, &data) {
                 Ok((model, seconds)) => {
-                    row(name, &format!("{method:?}"), &reference.compare(&model)?, seconds)
+                    row(name, &format!("{method:?}"), &reference.compare(&model)?, seconds);
                 }
                 Err(e) => println!("# {name} {method:?}: {e}"),
             }
@@ -61,7 +61,7 @@ fn main() -> Outcome<()> {
         let (start, target) = (Instant::now(), Target::BitsPerWeight(report.bits_per_weight));
         let plan = plan(&original, &few, &PlanConfig::new(target), &mut |_| ())?;
         println!("# plan: {:.1} s, predicted KL {:.6}", start.elapsed().as_secs_f64(), plan.predicted_kl);
-        all(&format!("{name} plan"), &plan.applied_to(QuantConfig::default()))?;
+        all(&format!("{name} plan"), &plan.applied_to(&QuantConfig::default()))?;
     }
     for format in formats.split(',').filter(|f| !f.is_empty()) {
         all(format, &QuantConfig { format: format.parse()?, ..QuantConfig::default() })?;

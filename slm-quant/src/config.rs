@@ -130,7 +130,6 @@ mod name {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use slm_kernels::packed::Format;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     pub(super) fn serialize<S: Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(format)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use slm_core::model::FloatType;
+use slm_core::nn::Weight;
 use slm_core::{CausalLm, KvCache};
 use slm_quant::{Error, Format, QuantConfig, Result, dequantize_model, quantize_model};
 
@@ -58,6 +59,14 @@ fn saved_models_come_back_packed() -> Result<()> {
         let folder = tempfile::tempdir().expect("temporary folder");
         model.save(folder.path(), FloatType::F16)?;
         let again = CausalLm::load(folder.path(), &Device::flex())?;
+        let parts = |model: &CausalLm| {
+            let linears = model.linears().filter_map(|(path, linear)| match &linear.weight {
+                Weight::Packed(w) => Some((path, w.format(), w.codes().to_vec(), w.scales().to_vec())),
+                _ => None,
+            });
+            linears.collect::<Vec<_>>()
+        };
+        assert_eq!(parts(&again), parts(&model), "{family}");
         // The embedding was rounded to f16, which can move an input of 8 bits by a step.
         let rounding = distance(&logits(&again), &logits(&model));
         assert!(rounding < 0.03, "{family}: {rounding}");

@@ -3,18 +3,17 @@
 use super::{Choices, out_of_reach};
 use crate::Result;
 
-/// The index of the chosen option of each tensor; `fixed` bytes are spent in any case.
+/// The index of the chosen option of each tensor, at most `limit` bytes with the `fixed` ones.
 ///
 /// # Errors
-/// When the smallest options exceed `limit` bytes, or the largest leave more than `max_kl`.
-pub(super) fn assign(choices: &[Choices], fixed: usize, limit: usize, max_kl: f64) -> Result<Vec<usize>> {
+/// When the smallest options are larger.
+pub(super) fn within_bytes(choices: &[Choices], fixed: usize, limit: usize) -> Result<Vec<usize>> {
     let mut chosen = vec![0; choices.len()];
     let mut bytes = fixed + choices.iter().map(|c| c.options[0].1).sum::<usize>();
-    let mut kl: f64 = choices.iter().map(|c| c.options[0].2).sum();
     if bytes > limit {
         return Err(out_of_reach("bytes", bytes as f64, limit as f64));
     }
-    while kl > max_kl {
+    loop {
         let mut best: Option<(f64, usize, usize)> = None;
         for (tensor, choice) in choices.iter().enumerate() {
             let (_, old_bytes, old_kl) = choice.options[chosen[tensor]];
@@ -29,16 +28,36 @@ pub(super) fn assign(choices: &[Choices], fixed: usize, limit: usize, max_kl: f6
                 }
             }
         }
-        let Some((_, tensor, option)) = best else { break };
+        let Some((_, tensor, option)) = best else { return Ok(chosen) };
         let (old, new) = (choices[tensor].options[chosen[tensor]], choices[tensor].options[option]);
         bytes += new.1 - old.1;
-        kl += new.2 - old.2;
         chosen[tensor] = option;
     }
-    if max_kl > 0.0 && kl > max_kl {
-        return Err(out_of_reach("mean KL divergence", kl, max_kl));
+}
+
+/// The same for the fewest bytes whose predicted divergence is at most `max_kl`, by bisection.
+///
+/// # Errors
+/// When the largest options leave more.
+pub(super) fn within_kl(choices: &[Choices], max_kl: f64) -> Result<Vec<usize>> {
+    let sum = |option: fn(&Choices) -> usize| choices.iter().map(option).sum::<usize>();
+    let mut low = sum(|c| c.options[0].1);
+    let mut high = sum(|c| c.options.iter().map(|o| o.1).max().unwrap_or(0));
+    let kl = |chosen: &[usize]| choices.iter().zip(chosen).map(|(c, at)| c.options[*at].2).sum::<f64>();
+    let mut best = within_bytes(choices, 0, high)?;
+    if kl(&best) > max_kl {
+        return Err(out_of_reach("mean KL divergence", kl(&best), max_kl));
     }
-    Ok(chosen)
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        let chosen = within_bytes(choices, 0, middle)?;
+        if kl(&chosen) <= max_kl {
+            (best, high) = (chosen, middle);
+        } else {
+            low = middle;
+        }
+    }
+    Ok(best)
 }
 
 #[cfg(test)]
@@ -52,11 +71,12 @@ mod tests {
             options: vec![(None, 10, kl), (None, 15, kl / 4.0), (None, 20, kl / 16.0)],
         };
         let choices = [choice(1.0), choice(0.1), choice(8.0)];
-        assert_eq!(assign(&choices, 5, 35, 0.0).expect("fits"), [0, 0, 0]);
-        assert_eq!(assign(&choices, 5, 45, 0.0).expect("fits"), [0, 0, 2]);
-        assert_eq!(assign(&choices, 5, 1000, 0.0).expect("fits"), [2, 2, 2]);
-        assert_eq!(assign(&choices, 5, 1000, 1.0).expect("reachable"), [1, 0, 2]);
-        assert!(assign(&choices, 5, 34, 0.0).is_err());
-        assert!(assign(&choices, 5, 1000, 0.1).is_err());
+        assert_eq!(within_bytes(&choices, 5, 35).expect("fits"), [0, 0, 0]);
+        assert_eq!(within_bytes(&choices, 5, 45).expect("fits"), [0, 0, 2]);
+        assert_eq!(within_bytes(&choices, 5, 1000).expect("fits"), [2, 2, 2]);
+        assert_eq!(within_kl(&choices, 1.0).expect("reachable"), [1, 0, 2]);
+        assert_eq!(within_kl(&choices, 3.5).expect("reachable"), [0, 0, 1]);
+        assert!(within_bytes(&choices, 5, 34).is_err());
+        assert!(within_kl(&choices, 0.1).is_err());
     }
 }

@@ -66,8 +66,8 @@ pub struct Plan {
 impl Plan {
     /// `config` with the formats of this plan.
     #[must_use]
-    pub fn applied_to(&self, config: QuantConfig) -> QuantConfig {
-        QuantConfig { overrides: self.overrides.clone(), skip: vec!["*".into()], ..config }
+    pub fn applied_to(&self, config: &QuantConfig) -> QuantConfig {
+        QuantConfig { overrides: self.overrides.clone(), skip: vec!["*".into()], ..config.clone() }
     }
 }
 
@@ -75,9 +75,12 @@ impl Plan {
 #[derive(Debug)]
 struct Choices {
     name: String,
-    /// Format, bytes and predicted divergence, from the smallest to dense.
-    options: Vec<(Option<Format>, usize, f64)>,
+    /// From the smallest to dense.
+    options: Vec<Choice>,
 }
+
+/// Format, bytes and predicted divergence.
+type Choice = (Option<Format>, usize, f64);
 
 /// Measures the tensors of a dense `model` on `data` and assigns formats. A few hundred tokens are enough; time grows
 /// with them and with the number of tensors.
@@ -95,13 +98,13 @@ pub fn plan(
     let weights = model.config.num_parameters();
     let planned: usize = choices.iter().map(|c| c.options.last().map_or(0, |o| o.1)).sum();
     let fixed = 2 * weights - planned;
-    let limit = match config.target {
-        Target::BitsPerWeight(bits) => (bits * weights as f64 / 8.0) as usize,
-        Target::Bytes(bytes) => bytes,
-        Target::MaxKl(_) => usize::MAX,
+    let chosen = match config.target {
+        Target::BitsPerWeight(bits) => {
+            assign::within_bytes(&choices, fixed, (bits * weights as f64 / 8.0) as usize)?
+        }
+        Target::Bytes(bytes) => assign::within_bytes(&choices, fixed, bytes)?,
+        Target::MaxKl(kl) => assign::within_kl(&choices, kl)?,
     };
-    let max_kl = if let Target::MaxKl(kl) = config.target { kl } else { 0.0 };
-    let chosen = assign::assign(&choices, fixed, limit, max_kl)?;
     let options = || choices.iter().zip(&chosen).map(|(c, at)| &c.options[*at]);
     let bytes = fixed + options().map(|o| o.1).sum::<usize>();
     let overrides = choices

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 use slm_core::CausalLm;
 use slm_core::nn::{Block, Linear, Weight};
+
 use slm_kernels::packed::Format;
 
-use super::{Choices, PlanConfig};
+use super::{Choice, Choices, PlanConfig};
 use crate::calibrate::{Site, pass, read};
 use crate::round::{Search, encode};
 use crate::{CalibrationData, Error, Progress, QuantConfig, Reference, Result};
@@ -47,7 +48,7 @@ pub(super) fn measure(
             let kl = match trial.smallest.take() {
                 Some(dense) => {
                     let mut block = model.layers[index].clone();
-                    replace(&mut block, name, dense);
+                    replace(&mut block, name, &dense);
                     reference.divergence(&rest(model, (index, block), inputs.clone())?)?
                 }
                 None => 0.0,
@@ -126,7 +127,7 @@ fn trial(
         let config = QuantConfig { format: **format, ..skip.clone() };
         config.applies_to(name, &shape)
     };
-    let mut tried: Vec<((Option<Format>, usize, f64), f64, Vec<f32>)> = Vec::new();
+    let mut tried: Vec<(Choice, f64, Vec<f32>)> = Vec::new();
     for format in config.formats.iter().filter(fitting) {
         let packed = encode(&weights, shape, *format, &Search { importance, half_quadratic: false })?;
         let values = packed.dequantize();
@@ -163,7 +164,7 @@ fn mean_square(inputs: &[Tensor<3>]) -> Result<Vec<f32>> {
     Ok(sums.into_iter().map(|s| s / tokens.max(1) as f32).collect())
 }
 
-fn replace(block: &mut Block, name: &str, weight: Tensor<2>) {
+fn replace(block: &mut Block, name: &str, weight: &Tensor<2>) {
     for (other, linear) in block.linears_mut() {
         if other == name {
             linear.weight = Weight::Dense(weight.clone());
