@@ -14,6 +14,7 @@ pub mod ops;
 
 pub mod mmap;
 
+mod crew;
 mod error;
 mod output;
 mod scratch;

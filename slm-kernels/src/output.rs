@@ -81,6 +81,9 @@ pub(crate) fn for_each_task(tasks: usize, work: usize, run: impl Fn(usize) + Syn
             run(task);
         }
     };
+    if crate::crew::run(&take) {
+        return;
+    }
     rayon::in_place_scope(|scope| {
         (0..others).for_each(|_| scope.spawn(|_| take()));
         take();
