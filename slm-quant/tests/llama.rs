@@ -18,7 +18,7 @@ fn weights() -> Vec<f32> {
     };
     let one = |index: u32| {
         let normal = (0..6).map(|part| uniform(6 * index + part)).sum::<f64>() * 0.05;
-        (if index % 97 == 0 { 5.0 * normal } else { normal }) as f32
+        (if index.is_multiple_of(97) { 5.0 * normal } else { normal }) as f32
     };
     (0..(ROWS * COLS) as u32).map(one).collect()
 }

@@ -186,8 +186,9 @@ impl Nf4<'_> {
     }
 }
 
-/// Sixteen quantiles of the normal distribution, scaled to -1..1, with an exact zero (Dettmers et al. 2023, appendix E).
-pub(crate) const NF4: [f32; 16] = [
+/// The values of [`Format::Nf4`](super::Format::Nf4): sixteen quantiles of the normal distribution, scaled to -1..1, with an exact
+/// zero (`QLoRA`, Dettmers et al. 2023, appendix E).
+pub const NF4: [f32; 16] = [
     -1.0,
     -0.696_192_8,
     -0.525_073_05,

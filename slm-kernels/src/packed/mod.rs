@@ -41,6 +41,7 @@ use rayon::prelude::*;
 
 pub use bytes::Bytes;
 pub use format::{BlockType, Format};
+pub use layout::NF4;
 
 pub(crate) use expand::Expand;
 pub(crate) use layout::{BLOCK, Layout, Visitor};

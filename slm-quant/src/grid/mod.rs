@@ -9,31 +9,11 @@ mod pack;
 mod superblock;
 
 use half::f16;
-use slm_kernels::packed::{BlockType, Format};
+use slm_kernels::packed::{BlockType, Format, NF4};
 
 pub(crate) use pack::pack;
 
 use crate::Result;
-
-/// NormalFloat: quantiles of the normal distribution between -1 and 1 (QLoRA, Dettmers et al. 2023, appendix E).
-const NF4: [f32; 16] = [
-    -1.0,
-    -0.696_192_8,
-    -0.525_073_05,
-    -0.394_917_5,
-    -0.284_441_38,
-    -0.184_773_43,
-    -0.091_050_036,
-    0.0,
-    0.079_580_3,
-    0.160_930_2,
-    0.246_112_3,
-    0.337_915_24,
-    0.440_709_83,
-    0.562_617,
-    0.722_956_84,
-    1.0,
-];
 
 /// The levels of ggml's IQ4_NL.
 const IQ4_NL: [f32; 16] = [

@@ -7,32 +7,13 @@
 use half::f16;
 use safetensors::tensor::Dtype;
 use serde::Deserialize;
+use slm_kernels::packed::NF4;
 
 use super::Tensors;
 use super::codes::{Codes, Meaning};
 use crate::Result;
 use crate::model::files::TensorFile;
 use crate::model::layout::Stored;
-
-/// The quantiles of the normal distribution that are its values (QLoRA, Dettmers et al. 2023, appendix E).
-pub(super) const NF4: [f32; 16] = [
-    -1.0,
-    -0.696_192_8,
-    -0.525_073_05,
-    -0.394_917_5,
-    -0.284_441_38,
-    -0.184_773_43,
-    -0.091_050_036,
-    0.0,
-    0.079_580_3,
-    0.160_930_2,
-    0.246_112_3,
-    0.337_915_24,
-    0.440_709_83,
-    0.562_617,
-    0.722_956_84,
-    1.0,
-];
 
 #[derive(Deserialize)]
 struct State {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use half::f16;
+use slm_kernels::packed::NF4;
 use slm_kernels::{Format, PackedTensor};
 
 use crate::model::Value;
@@ -109,7 +110,7 @@ impl Codes {
                     Meaning::Int4 => (code - 8.0) * scale,
                     Meaning::Int4Asym => code * scale + minimum,
                     Meaning::Int8 => (code - 128.0) * scale + minimum,
-                    Meaning::Nf4 => super::bitsandbytes::NF4[code as usize & 15] * scale,
+                    Meaning::Nf4 => NF4[code as usize & 15] * scale,
                 };
             }
         }
