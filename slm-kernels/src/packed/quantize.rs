@@ -157,7 +157,9 @@ fn squared_error(weights: &[f32], scale: f32) -> f32 {
 }
 
 fn code_of(weight: f32, inverse: f32, low: f32, high: f32) -> f32 {
-    (weight * inverse).round_ties_even().clamp(low, high)
+    // Beside this number floats are whole: adding it rounds, half to even, where `round_ties_even` would be a call.
+    const WHOLE: f32 = (3 << 22) as f32;
+    ((weight * inverse).clamp(low, high) + WHOLE) - WHOLE
 }
 
 /// `1 / scale`, and 0 where that is not a number a code can use (a group of zeros).
