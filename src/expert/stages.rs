@@ -42,8 +42,12 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
     let tuned_scores = measure("+ LoRA", &tuned.model, &material, config)?;
     tuned.adapter.save(&files.adapter(), &material.base.model.config, &material.base.name)?;
     let packed = merge_and_pack(&tuned, &training, (&material.base, config), &files)?;
-    // Not every tokenizer has a name there, which is no reason to lose the rest.
-    let no_gguf = export(&packed.model, &tuned.model, &files.gguf()).err().map(|e| e.to_string());
+    let no_gguf = match export(&packed.model, &tuned.model, &files.gguf()) {
+        Ok(()) => None,
+        Err(e @ slm_core::Error::Io { .. }) => return Err(e.into()),
+        // Not every tokenizer has a name there, which is no reason to lose the rest.
+        Err(e) => Some(e.to_string()),
+    };
     let packed_scores = measure("+ INT4", &packed.model, &material, config)?;
 
     let (guard, guard_report) = Guard::fit(&curated.kept, &material, config)?;
