@@ -19,14 +19,22 @@ const WIDEN: usize = 5;
 /// Rows of `x` from which packing it is worth several threads.
 const PACK_PARALLEL: usize = 32;
 
-/// Writes all of `y`.
-pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, E>, y: Output<'_>) {
+/// Writes all of `y`; `then` is called with the columns that a task has just written.
+pub(super) fn run<E: Element>(
+    level: Level,
+    x: &[f32],
+    m: usize,
+    w: Weights<'_, E>,
+    y: Output<'_>,
+    then: impl Fn(Range<usize>) + Send + Sync,
+) {
     if m == 0 || w.rows == 0 {
         return;
     }
     if w.cols == 0 {
         // SAFETY: the only writer.
         unsafe { std::ptr::write_bytes(y.at(0, m * w.rows), 0, m * w.rows) };
+        then(0..w.rows);
         return;
     }
     let packed = pack(level, x, m, w.cols);
@@ -34,7 +42,8 @@ pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, 
     let tasks = w.rows.div_ceil(ROWS);
     for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
         let rows = task * ROWS..((task + 1) * ROWS).min(w.rows);
-        level.run(Block { x: packed, m, w, rows, first: 0, stride: w.rows, y });
+        level.run(Block { x: packed, m, w, rows: rows.clone(), first: 0, stride: w.rows, y });
+        then(rows);
     });
 }
 
