@@ -1,5 +1,7 @@
-//! `act(x · Wᵀ + b)`: what follows the product is done to each task's columns while they are in its cache.
+//! `act(x · Wᵀ + b)`: what follows the product is done to a few rows at a time, while they are in the cache.
 #![expect(unsafe_code, reason = "columns of tasks")]
+
+use std::ops::Range;
 
 use super::{Matrix, linear_then};
 use crate::Result;
@@ -50,16 +52,16 @@ pub(crate) fn affine_into(
     y: Output<'_>,
 ) {
     assert_eq!(bias.len(), w.rows(), "unchecked length");
-    linear_then(level, x, m, w, y, |columns| {
+    linear_then(level, x, m, w, y, |rows, columns| {
         let bias = &bias[columns.clone()];
-        level.run(Finish { y, m, stride: w.rows(), first: columns.start, bias, activation });
+        level.run(Finish { y, rows, stride: w.rows(), first: columns.start, bias, activation });
     });
 }
 
-/// The columns of a task, from `first`, as many as there are biases.
+/// Some rows of the columns from `first`, as many as there are biases.
 struct Finish<'a> {
     y: Output<'a>,
-    m: usize,
+    rows: Range<usize>,
     stride: usize,
     first: usize,
     bias: &'a [f32],
@@ -72,7 +74,7 @@ impl Kernel for Finish<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = self.bias.len();
-        for row in 0..self.m {
+        for row in self.rows {
             for k in (0..width).step_by(S::LANES) {
                 let left = width - k;
                 // SAFETY: tasks have disjoint columns; vectors are cut to them.

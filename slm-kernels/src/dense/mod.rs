@@ -123,17 +123,17 @@ pub fn dense_linear_dx(dy: &[f32], m: usize, w: &Matrix<'_>, dx: &mut [f32]) -> 
 
 /// [`dense_linear`] of checked lengths: writes all of `y`.
 pub(crate) fn linear_into(level: Level, x: &[f32], m: usize, w: &Matrix<'_>, y: Output<'_>) {
-    linear_then(level, x, m, w, y, |_| ());
+    linear_then(level, x, m, w, y, |_, _| ());
 }
 
-/// [`linear_into`]; `then` follows with each range of columns that a task has written.
+/// [`linear_into`]; `then` follows with each range of rows and columns that has been written.
 fn linear_then(
     level: Level,
     x: &[f32],
     m: usize,
     w: &Matrix<'_>,
     y: Output<'_>,
-    then: impl Fn(Range<usize>) + Send + Sync,
+    then: impl Fn(Range<usize>, Range<usize>) + Send + Sync,
 ) {
     assert_eq!(x.len(), m * w.cols, "unchecked length");
     let (rows, cols) = (w.rows, w.cols);
