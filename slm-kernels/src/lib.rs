@@ -17,6 +17,8 @@ pub mod mmap;
 mod crew;
 mod error;
 mod output;
+#[cfg(feature = "flex")]
+mod pool;
 mod scratch;
 mod simd;
 

@@ -47,17 +47,13 @@ impl<'a> Output<'a> {
         Self { start: unsafe { self.start.add(start) }, len, _borrow: PhantomData }
     }
 
-    /// A new vector of `len` floats, all of which `fill` must write.
+    /// Writes to `len` floats from `start`, which need not hold values yet.
     ///
     /// # Safety
-    /// `fill` must write every element, and read none that it has not written.
+    /// They must be writable, and reached in no other way, for `'a`.
     #[cfg(feature = "flex")]
-    pub(crate) unsafe fn collect(len: usize, fill: impl FnOnce(Output<'_>)) -> Vec<f32> {
-        let mut buffer = Vec::<f32>::with_capacity(len);
-        fill(Output { start: buffer.as_mut_ptr(), len, _borrow: PhantomData });
-        // SAFETY: the capacity is `len`, and all elements are written by the contract.
-        unsafe { buffer.set_len(len) };
-        buffer
+    pub(crate) unsafe fn uninit(start: *mut f32, len: usize) -> Self {
+        Self { start, len, _borrow: PhantomData }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::attention::Tokens;
 use crate::dense::{Matrix, Numbers, linear_dx_into, linear_into};
 use crate::output::Output;
 use crate::simd::Level;
-use crate::{PackedTensor, linear as packed};
+use crate::{PackedTensor, linear as packed, pool};
 
 /// Whether `device` is `flex`, with or without autodiff.
 pub(super) fn is_flex(device: &Device) -> bool {
@@ -45,7 +45,13 @@ pub(super) fn in_place(x: FlexTensor, kernel: impl FnOnce(Output<'_>)) -> FlexTe
     let dtype = x.dtype();
     let mut x = floats(x);
     if !x.is_unique() {
-        x = FlexTensor::from_data(TensorData::new(slice(&x).to_vec(), x.shape()));
+        let from = slice(&x);
+        // SAFETY: all numbers are copied.
+        x = unsafe {
+            tensor(x.shape(), DType::F32, |to| {
+                std::ptr::copy_nonoverlapping(from.as_ptr(), to.at(0, from.len()), from.len());
+            })
+        };
     }
     let (start, end) = x.layout().contiguous_offsets().expect("made contiguous by `floats`");
     kernel(Output::new(&mut x.storage_mut::<f32>()[start..end]));
@@ -91,8 +97,8 @@ pub(super) fn rows(x: &FlexTensor) -> Tokens<'_> {
 /// `fill` must write every element, and read none that it has not written.
 pub(super) unsafe fn tensor(shape: Shape, dtype: DType, fill: impl FnOnce(Output<'_>)) -> FlexTensor {
     // SAFETY: the contract of this function.
-    let numbers = unsafe { Output::collect(shape.num_elements(), fill) };
-    let y = FlexTensor::from_data(TensorData::new(numbers, shape));
+    let numbers = unsafe { pool::collect(shape.num_elements(), fill) };
+    let y = FlexTensor::from_data(TensorData::from_bytes(numbers, shape, DType::F32));
     if dtype == DType::F32 { y } else { Flex::float_cast(y, dtype.into()) }
 }
 
