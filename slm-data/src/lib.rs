@@ -1,21 +1,31 @@
 #![doc = include_str!("../README.md")]
 
 mod curate;
+mod duplicates;
 mod error;
 mod example;
 mod io;
 mod mix;
+mod row;
+mod sets;
 mod split;
 mod text;
 
 pub use curate::{
-    AnswerSchema, ContradictionConfig, ContradictionScope, CurateConfig, Curated, CurationReport,
+    AnswerSchema, Compared, ContradictionConfig, ContradictionScope, CurateConfig, Curated, CurationReport,
     DecontaminationConfig, Determined, DropReason, Dropped, LanguageConfig, LengthBucket, LengthConfig,
-    Lengths, NearDuplicate, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiKind, QualityConfig,
-    ReasonReport, RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, curate, near_duplicates,
+    Lengths, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiKind, QualityConfig, ReasonReport,
+    RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, curate, near_duplicates,
+};
+pub use duplicates::{
+    Embed, Leak, NearDuplicate, Shingle, Similarity, embed, leaks, near_duplicate_texts, semantic_duplicates,
 };
 pub use error::{Error, Result};
 pub use example::{Document, Example, Message, Role};
-pub use io::{BadLine, Loaded, read_documents, read_examples, write_examples};
+pub use io::{
+    BadLine, Counts, Entry, Layout, Loaded, RowReader, RowWriter, convert, read_documents, read_examples,
+    read_rows, write_examples,
+};
 pub use mix::mix_replay;
+pub use row::{Feedback, FromRow, Preference, Row};
 pub use split::{SplitConfig, Splits, split};

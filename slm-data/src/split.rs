@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sets::DisjointSets;
 use crate::text::{self, real};
 use crate::{Error, Example, Result};
 
@@ -147,29 +148,6 @@ fn independent_groups(examples: &[Example], seed: u64) -> Vec<Vec<usize>> {
         .collect();
     named.sort();
     named.into_iter().map(|(_, _, rows)| rows).collect()
-}
-
-/// Union-find with path halving.
-#[derive(Debug)]
-struct DisjointSets(Vec<usize>);
-
-impl DisjointSets {
-    fn new(len: usize) -> Self {
-        Self((0..len).collect())
-    }
-
-    fn root(&mut self, mut at: usize) -> usize {
-        while self.0[at] != at {
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
-        }
-        at
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
-    }
 }
 
 #[cfg(test)]

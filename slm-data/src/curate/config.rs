@@ -5,6 +5,7 @@ use whatlang::Lang;
 
 use super::pii::PiiConfig;
 use super::schema::AnswerSchema;
+use crate::duplicates::{Shingle, Similarity};
 use crate::{Error, Result};
 
 /// Whether a step without settings of its own runs.
@@ -192,10 +193,14 @@ impl Default for ContradictionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NearDuplicateConfig {
-    /// Smallest Jaccard similarity of the questions' character 5-grams, above 0 and at most 1.
+    /// Smallest Jaccard similarity of the sets of sequences, above 0 and at most 1.
     pub threshold: f64,
-    /// 5-grams in more than this share of the rows (and in more than 50 rows) belong to the template of the
-    /// questions and are left out; 1 keeps all.
+    /// What the sets consist of.
+    pub shingle: Shingle,
+    /// Which text of a row.
+    pub compared: Compared,
+    /// Sequences in more than this share of the rows (and in more than 50 rows) belong to the template of the
+    /// texts and are left out; 1 keeps all.
     pub template_share: f64,
     /// Whether answers are looked at too.
     pub rule: NearRule,
@@ -203,8 +208,27 @@ pub struct NearDuplicateConfig {
 
 impl Default for NearDuplicateConfig {
     fn default() -> Self {
-        Self { threshold: 0.85, template_share: 0.5, rule: NearRule::SameMeaning }
+        Self {
+            threshold: 0.85,
+            shingle: Shingle::default(),
+            compared: Compared::Question,
+            template_share: 0.5,
+            rule: NearRule::SameMeaning,
+        }
     }
+}
+
+/// Which text of rows is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// All user turns.
+    #[default]
+    Question,
+    /// The last answer.
+    Answer,
+    /// The question, and the answer after it.
+    Both,
 }
 
 /// Which rows with similar questions are duplicates.
@@ -252,12 +276,17 @@ impl CurateConfig {
 
 impl NearDuplicateConfig {
     pub(crate) fn check(&self) -> Result<()> {
-        share("near_duplicates.template_share", self.template_share)?;
-        if self.threshold > 0.0 && self.threshold <= 1.0 {
-            return Ok(());
-        }
-        let reason = format!("expected above 0 and at most 1, got {}", self.threshold);
-        Err(Error::config("near_duplicates.threshold", reason))
+        self.similarity().check().map_err(|error| match error {
+            Error::Config { field, reason } => {
+                Error::config(field.replace("similarity", "near_duplicates"), reason)
+            }
+            other => other,
+        })
+    }
+
+    pub(crate) fn similarity(&self) -> Similarity {
+        let Self { threshold, shingle, template_share, .. } = *self;
+        Similarity { threshold, shingle, template_share }
     }
 }
 

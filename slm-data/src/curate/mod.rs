@@ -21,10 +21,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 pub use config::{
-    ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
+    Compared, ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
     LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch,
 };
-pub use near::{NearDuplicate, near_duplicates};
+pub use near::near_duplicates;
 pub use pii::{PiiAction, PiiConfig, PiiKind};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};

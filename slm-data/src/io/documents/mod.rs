@@ -1,20 +1,35 @@
 //! Documents from a folder.
 
+#[cfg(feature = "documents")]
+mod docx;
+#[cfg(feature = "documents")]
+mod html;
+#[cfg(feature = "documents")]
+mod pdf;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::lines::for_each_line;
+use super::codec::plain_name;
+use super::raw::{Container, records};
 use super::{BadLine, Loaded};
 use crate::{Document, Error, Result};
 
 /// Reads all documents of a folder and of the folders in it, in the order of their paths.
 ///
-/// A `.md` or `.txt` file is one document, named by its path relative to `dir` with `/` between the parts.
-/// In a `.jsonl` or `.jsonl.gz` file each line is one, with its name in `id` or `path` and its text in `text`. A file that is not
-/// UTF-8 and a line without these keys are skipped and counted; files of other kinds and names that start
-/// with a dot are left alone.
+/// | file | documents |
+/// |---|---|
+/// | `.md`, `.txt` | one, as it is |
+/// | `.html`, `.htm` | one, as Markdown without scripts, forms and navigation (feature `documents`) |
+/// | `.pdf` | one, the text of all pages (feature `documents`) |
+/// | `.docx` | one, headings and lists as Markdown (feature `documents`) |
+/// | `.jsonl`, `.json`, `.csv`, `.parquet`, packed or not | one per row, with its name in `id` or `path` and its text in `text` |
+///
+/// A document of its own file is named by the path relative to `dir` with `/` between the parts. A file that
+/// cannot be understood and a row without these keys are skipped and counted; files of other kinds and names
+/// that start with a dot are left alone.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read, or there is no document.
@@ -25,11 +40,10 @@ pub fn read_documents(dir: impl AsRef<Path>) -> Result<Loaded<Document>> {
     files.sort();
     let mut loaded = Loaded { items: Vec::new(), skipped: Vec::new(), lines: 0 };
     for file in &files {
-        let name = file.to_string_lossy().to_lowercase();
-        if name.ends_with(".md") || name.ends_with(".txt") {
-            read_text(dir, file, &mut loaded)?;
-        } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") {
-            read_lines(file, &mut loaded)?;
+        if Container::of(file).is_some() {
+            read_rows(file, &mut loaded)?;
+        } else if let Some(to_text) = converter(file) {
+            read_file(dir, file, to_text, &mut loaded)?;
         }
     }
     if loaded.items.is_empty() {
@@ -56,35 +70,59 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn read_text(dir: &Path, file: &Path, loaded: &mut Loaded<Document>) -> Result<()> {
+/// From the bytes of a file to its text, or why there is none.
+type Converter = fn(Vec<u8>) -> Result<String, String>;
+
+/// How files of this name become text; `None` for other kinds.
+fn converter(file: &Path) -> Option<Converter> {
+    let name = plain_name(file);
+    match name.rsplit_once('.').map(|(_, ending)| ending)? {
+        "md" | "markdown" | "txt" => Some(plain),
+        #[cfg(feature = "documents")]
+        "html" | "htm" => Some(|bytes| html::to_markdown(&plain(bytes)?)),
+        #[cfg(feature = "documents")]
+        "pdf" => Some(|bytes| pdf::to_text(&bytes)),
+        #[cfg(feature = "documents")]
+        "docx" => Some(docx::to_markdown),
+        #[cfg(not(feature = "documents"))]
+        "html" | "htm" | "pdf" | "docx" => {
+            Some(|_| Err("not built in: enable the feature `documents` of slm-data".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn plain(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {}", error.utf8_error()))
+}
+
+fn read_file(dir: &Path, file: &Path, to_text: Converter, loaded: &mut Loaded<Document>) -> Result<()> {
     let bytes = fs::read(file).map_err(|source| Error::io(file, source))?;
     loaded.lines += 1;
-    match String::from_utf8(bytes) {
+    match to_text(bytes) {
         Ok(text) => {
             let relative = file.strip_prefix(dir).unwrap_or(file);
             let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
             loaded.items.push(Document { id: parts.join("/"), text });
         }
-        Err(error) => {
-            let reason = format!("not UTF-8: {}", error.utf8_error());
-            loaded.skipped.push(BadLine { file: file.to_owned(), line: 0, reason });
+        Err(reason) => loaded.skipped.push(BadLine { file: file.to_owned(), line: 0, reason }),
+    }
+    Ok(())
+}
+
+fn read_rows(file: &Path, loaded: &mut Loaded<Document>) -> Result<()> {
+    for raw in records(file)? {
+        let raw = raw.map_err(|source| Error::io(file, source))?;
+        loaded.lines += 1;
+        match raw.value.and_then(|value| document(&value)) {
+            Ok(document) => loaded.items.push(document),
+            Err(reason) => loaded.skipped.push(BadLine { file: file.to_owned(), line: raw.line, reason }),
         }
     }
     Ok(())
 }
 
-fn read_lines(file: &Path, loaded: &mut Loaded<Document>) -> Result<()> {
-    for_each_line(file, |line, text| {
-        loaded.lines += 1;
-        match text.and_then(parse) {
-            Ok(document) => loaded.items.push(document),
-            Err(reason) => loaded.skipped.push(BadLine { file: file.to_owned(), line, reason }),
-        }
-    })
-}
-
-fn parse(text: &str) -> Result<Document, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+fn document(value: &Value) -> Result<Document, String> {
     let id = ["id", "path"].into_iter().find_map(|key| match value.get(key) {
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) => Some(id.to_string()),
@@ -130,6 +168,25 @@ mod tests {
         let message = read_documents(dir.path()).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains("no documents (1 files") && message.contains("hint: "), "{message}");
         assert!(matches!(read_documents(dir.path().join("missing")), Err(Error::Io { .. })));
+        Ok(())
+    }
+
+    #[cfg(feature = "documents")]
+    #[test]
+    fn pages_and_office_files_become_markdown_and_broken_ones_are_told() -> Outcome {
+        let dir = tempdir()?;
+        let page = "<html><head><title>T</title><script>x()</script></head><body><nav><a href=/>Home</a></nav>\
+                    <h1>Title</h1><p>Some <b>bold</b> text.</p></body></html>";
+        fs::write(dir.path().join("a.html"), page)?;
+        fs::write(dir.path().join("b.docx"), docx::tests::sample()?)?;
+        fs::write(dir.path().join("c.pdf"), pdf::tests::sample())?;
+        fs::write(dir.path().join("d.docx"), b"PK\x03\x04 no archive")?;
+        fs::write(dir.path().join("e.pdf"), b"%PDF-1.4 no pages")?;
+        let loaded = read_documents(dir.path())?;
+        let texts: Vec<&str> = loaded.items.iter().map(|document| document.text.trim()).collect();
+        assert_eq!(texts, ["# Title\n\nSome **bold** text.", docx::tests::MARKDOWN, "Hello page"]);
+        let broken: Vec<&PathBuf> = loaded.skipped.iter().map(|bad| &bad.file).collect();
+        assert_eq!(broken, [&dir.path().join("d.docx"), &dir.path().join("e.pdf")]);
         Ok(())
     }
 }
