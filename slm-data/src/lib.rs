@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod clean;
 mod curate;
 mod duplicates;
 mod error;
@@ -11,11 +12,16 @@ mod sets;
 mod split;
 mod text;
 
+pub use clean::{
+    C4Rules, CleanConfig, GopherRules, WebReason, clean_text, repair_mojibake, strip_boilerplate,
+    strip_markup,
+};
 pub use curate::{
     AnswerSchema, Compared, ContradictionConfig, ContradictionScope, CurateConfig, Curated, CurationReport,
     DecontaminationConfig, Determined, DropReason, Dropped, LanguageConfig, LengthBucket, LengthConfig,
-    Lengths, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiKind, QualityConfig, ReasonReport,
-    RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, curate, near_duplicates,
+    Lengths, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiFinding, PiiKind, QualityConfig,
+    ReasonReport, RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, WebConfig, curate, find_pii,
+    near_duplicates,
 };
 pub use duplicates::{
     Embed, Leak, NearDuplicate, Shingle, Similarity, embed, leaks, near_duplicate_texts, semantic_duplicates,

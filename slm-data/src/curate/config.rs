@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use whatlang::Lang;
 
 use super::pii::PiiConfig;
+use super::reason::{DropReason, Verdict};
 use super::schema::AnswerSchema;
+use crate::clean::{C4Rules, CleanConfig, GopherRules};
 use crate::duplicates::{Shingle, Similarity};
-use crate::{Error, Result};
+use crate::{Error, Example, Result};
 
 /// Whether a step without settings of its own runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,10 +28,14 @@ pub enum Switch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CurateConfig {
+    /// Repairs of the texts, before anything else.
+    pub clean: Option<CleanConfig>,
     /// Personal data and secrets.
     pub pii: PiiConfig,
     /// Characters of question and answer.
     pub length: Option<LengthConfig>,
+    /// Rules for pages of text, on the answers; off by default.
+    pub web: Option<WebConfig>,
     /// Refusals and template phrases.
     pub refusals: Option<RefusalConfig>,
     /// Repetition and gibberish.
@@ -53,8 +59,10 @@ pub struct CurateConfig {
 impl Default for CurateConfig {
     fn default() -> Self {
         Self {
+            clean: Some(CleanConfig::default()),
             pii: PiiConfig::default(),
             length: Some(LengthConfig::default()),
+            web: None,
             refusals: Some(RefusalConfig::default()),
             quality: Some(QualityConfig::default()),
             language: Some(LanguageConfig::default()),
@@ -85,6 +93,31 @@ pub struct LengthConfig {
 impl Default for LengthConfig {
     fn default() -> Self {
         Self { min_question: 3, max_question: 16_384, min_answer: 1, max_answer: 16_384 }
+    }
+}
+
+/// Rules for pages of text; `null` (`None`) turns one off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebConfig {
+    /// Quality and repetition.
+    pub gopher: Option<GopherRules>,
+    /// Whole sentences. Lines that do not pass stay in the row; only whole texts are judged here.
+    pub c4: Option<C4Rules>,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { gopher: Some(GopherRules::default()), c4: Some(C4Rules::default()) }
+    }
+}
+
+impl WebConfig {
+    pub(crate) fn judge(&self, example: &Example) -> Option<Verdict> {
+        let text = example.answer();
+        let gopher = self.gopher.as_ref().and_then(|rules| rules.check(text));
+        let found = gopher.or_else(|| self.c4.as_ref().and_then(|rules| rules.check(text).err()))?;
+        Some(Verdict::new(DropReason::WebText, format!("{found:?}")))
     }
 }
 

@@ -15,6 +15,7 @@ mod schema;
 mod structure;
 mod truncated;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -22,14 +23,15 @@ use serde::Serialize;
 
 pub use config::{
     Compared, ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
-    LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch,
+    LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch, WebConfig,
 };
 pub use near::near_duplicates;
-pub use pii::{PiiAction, PiiConfig, PiiKind};
+pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};
 pub use schema::{AnswerSchema, Determined};
 
+use crate::clean::clean_text;
 use crate::{Example, Result};
 use language::Languages;
 use reason::Verdict;
@@ -74,12 +76,14 @@ pub fn curate(examples: Vec<Example>, evaluation: &[Example], config: &CurateCon
     config.check()?;
     let before = report::Before::of(&examples);
     let mut pipeline = Pipeline { steps: Vec::new(), rows: examples, dropped: Vec::new() };
+    let cleaned = clean(&mut pipeline, config);
     pipeline.each(Step::Structure, structure::check_turns);
     let redactions = personal_data(&mut pipeline, &config.pii);
     single_rows(&mut pipeline, config)?;
     sets_of_rows(&mut pipeline, evaluation, config);
     let Pipeline { steps, rows: kept, dropped } = pipeline;
     let mut report = before.report(&steps, &kept, &dropped);
+    report.cleaned_rows = cleaned;
     report.redacted_rows = redactions.rows;
     report.redactions = redactions.counts;
     Ok(Curated { kept, dropped, redacted: redactions.rows, report })
@@ -117,6 +121,22 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Repairs texts; returns the number of rows that were changed.
+fn clean(pipeline: &mut Pipeline, config: &CurateConfig) -> usize {
+    let Some(config) = &config.clean else { return 0 };
+    let changed = pipeline.rows.par_iter_mut().map(|row| {
+        let mut any = false;
+        for message in &mut row.messages {
+            if let Cow::Owned(text) = clean_text(&message.content, config) {
+                message.content = text;
+                any = true;
+            }
+        }
+        usize::from(any)
+    });
+    changed.sum()
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +182,9 @@ fn personal_data(pipeline: &mut Pipeline, config: &PiiConfig) -> Redactions {
 fn single_rows(pipeline: &mut Pipeline, config: &CurateConfig) -> Result<()> {
     if let Some(length) = &config.length {
         pipeline.each(Step::Length, |row| structure::check_length(row, length));
+    }
+    if let Some(web) = &config.web {
+        pipeline.each(Step::Web, |row| web.judge(row));
     }
     if let Some(refusals) = &config.refusals {
         let refusals = Refusals::new(refusals);

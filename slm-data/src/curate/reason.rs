@@ -15,6 +15,8 @@ pub enum Step {
     PersonalData,
     /// Characters of question and answer.
     Length,
+    /// Rules for pages of text.
+    Web,
     /// Refusals and template phrases.
     Refusal,
     /// Repetition and gibberish.
@@ -52,6 +54,8 @@ pub enum DropReason {
     TooShort,
     /// More characters than allowed.
     TooLong,
+    /// A rule of Gopher or C4.
+    WebText,
     /// A refusal, or a phrase of an assistant about itself.
     Refusal,
     /// One word, or the same few words, over and over.
@@ -89,6 +93,7 @@ impl DropReason {
             Self::Structure | Self::EmptyTurn => Step::Structure,
             Self::PersonalData => Step::PersonalData,
             Self::TooShort | Self::TooLong => Step::Length,
+            Self::WebText => Step::Web,
             Self::Refusal => Step::Refusal,
             Self::Repetition | Self::Gibberish => Step::Quality,
             Self::Language => Step::Language,
@@ -109,6 +114,7 @@ impl fmt::Display for Step {
             Self::Structure => "structure",
             Self::PersonalData => "personal data",
             Self::Length => "length",
+            Self::Web => "web rules",
             Self::Refusal => "refusal",
             Self::Quality => "quality",
             Self::Language => "language",
@@ -131,6 +137,7 @@ impl fmt::Display for DropReason {
             Self::PersonalData => "personal data",
             Self::TooShort => "too short",
             Self::TooLong => "too long",
+            Self::WebText => "web text",
             Self::Refusal => "refusal",
             Self::Repetition => "repetition",
             Self::Gibberish => "gibberish",

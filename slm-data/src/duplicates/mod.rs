@@ -11,4 +11,5 @@ pub use across::{Leak, leaks};
 pub use near::{NearDuplicate, Similarity, near_duplicate_texts};
 pub(crate) use near::{Rules, search};
 pub use semantic::{Embed, embed, semantic_duplicates};
+pub(crate) use shingles::AsIs;
 pub use shingles::Shingle;
