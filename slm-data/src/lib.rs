@@ -8,6 +8,7 @@ mod example;
 mod io;
 mod mix;
 mod row;
+mod select;
 mod sets;
 mod split;
 mod text;
@@ -34,4 +35,8 @@ pub use io::{
 };
 pub use mix::mix_replay;
 pub use row::{Feedback, FromRow, Preference, Row};
-pub use split::{SplitConfig, Splits, split};
+pub use select::{
+    AnswerLoss, Ifd, LabelNoise, Method, NaiveBayes, Perplexity, Ranked, RuleScore, Scorer, SelectConfig,
+    Selection, confident_learning, cross_validated, lexical_vectors, preference_pairs, select,
+};
+pub use split::{SplitConfig, Splits, split, split_by_time};

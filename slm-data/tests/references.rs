@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use slm_data::{C4Rules, GopherRules, WebReason, repair_mojibake};
+use slm_data::{C4Rules, GopherRules, WebReason, confident_learning, repair_mojibake};
 
 fn golden(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
@@ -65,4 +65,24 @@ fn pages_are_judged_as_datatrove_does() {
     }
     println!("{different} of {} judgements differ; reasons agreed on: {reasons:?}", 2 * cases.len());
     assert!(different * 50 <= cases.len() && reasons.len() >= 6, "{different}");
+}
+
+#[test]
+fn label_noise_is_what_cleanlab_finds() {
+    let cases = golden("noise.json");
+    for case in &cases {
+        let read = |name: &str| case[name].clone();
+        let labels: Vec<usize> = serde_json::from_value(read("labels")).unwrap_or_default();
+        let probabilities: Vec<Vec<f64>> = serde_json::from_value(read("probabilities")).unwrap_or_default();
+        let found = confident_learning(&labels, &probabilities).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(serde_json::json!(found.joint), read("joint"));
+        assert_eq!(serde_json::json!(found.issues), read("confident_learning"));
+        let close = |ours: &[f64], name: &str| {
+            let theirs: Vec<f64> = serde_json::from_value(read(name)).unwrap_or_default();
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-9)
+        };
+        assert!(close(&found.thresholds, "thresholds") && close(&found.quality, "quality"));
+        assert!(!found.issues.is_empty());
+    }
+    assert_eq!(cases.len(), 3);
 }

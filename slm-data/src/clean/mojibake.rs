@@ -73,7 +73,6 @@ fn sequences(chars: &[char]) -> Vec<Sequence> {
                 bytes.push(byte(c).filter(|byte| (0x80..0xc0).contains(byte))?);
             }
             let decoded = std::str::from_utf8(&bytes).ok()?.chars().next()?;
-            // Controls other than those that a second layer needs are no text.
             Some(Sequence { start: at, length, decoded, weak })
         });
         at += sequence.as_ref().map_or(1, |sequence| sequence.length);

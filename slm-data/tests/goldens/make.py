@@ -125,14 +125,12 @@ def noise():
         probabilities = np.round(probabilities / probabilities.sum(axis=1, keepdims=True), 6)
         probabilities[:, -1] = 1 - probabilities[:, :-1].sum(axis=1)
         issues = find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
-        pruned = find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
         cases.append({
             "labels": labels.tolist(),
             "probabilities": probabilities.tolist(),
             "thresholds": get_confident_thresholds(labels, probabilities).tolist(),
             "joint": compute_confident_joint(labels, probabilities, calibrate=False).tolist(),
             "confident_learning": np.flatnonzero(issues).tolist(),
-            "prune_by_noise_rate": np.flatnonzero(pruned).tolist(),
             "quality": get_label_quality_scores(labels, probabilities, method="self_confidence").tolist(),
         })
     return cases
