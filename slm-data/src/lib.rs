@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod card;
 mod clean;
 mod curate;
 mod duplicates;
@@ -7,12 +8,14 @@ mod error;
 mod example;
 mod io;
 mod mix;
+mod pipeline;
 mod row;
 mod select;
 mod sets;
 mod split;
 mod text;
 
+pub use card::{CardReason, CardSource, CardStep, Cluster, DataCard, Distribution};
 pub use clean::{
     C4Rules, CleanConfig, GopherRules, WebReason, clean_text, repair_mojibake, strip_boilerplate,
     strip_markup,
@@ -34,6 +37,10 @@ pub use io::{
     read_rows, write_examples,
 };
 pub use mix::mix_replay;
+pub use pipeline::{
+    InputConfig, Outcome, OutputConfig, Pipeline, PipelineConfig, PipelineReport, Stage, StepConfig,
+    StepKind, StepRun,
+};
 pub use row::{Feedback, FromRow, Preference, Row};
 pub use select::{
     AnswerLoss, Ifd, LabelNoise, Method, NaiveBayes, Perplexity, Ranked, RuleScore, Scorer, SelectConfig,

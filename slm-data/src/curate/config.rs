@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use whatlang::Lang;
 
-use super::pii::PiiConfig;
+use super::pii::{PiiAction, PiiConfig};
 use super::reason::{DropReason, Verdict};
 use super::schema::AnswerSchema;
 use crate::clean::{C4Rules, CleanConfig, GopherRules};
@@ -278,6 +278,25 @@ pub enum NearRule {
 }
 
 impl CurateConfig {
+    /// No step but that of turns that are missing or empty.
+    pub fn none() -> Self {
+        Self {
+            clean: None,
+            pii: PiiConfig { action: PiiAction::Keep, ..PiiConfig::default() },
+            length: None,
+            web: None,
+            refusals: None,
+            quality: None,
+            language: None,
+            truncation: Switch::Off,
+            schema: None,
+            decontamination: None,
+            contradictions: None,
+            exact_duplicates: Switch::Off,
+            near_duplicates: None,
+        }
+    }
+
     /// Whether all settings are in range.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(length) = &self.length {

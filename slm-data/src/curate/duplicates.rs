@@ -43,7 +43,7 @@ pub(super) fn exact_duplicates(rows: &[&Example]) -> Vec<Option<Verdict>> {
         let earlier = *first.entry(key).or_insert(at);
         verdicts.push((earlier != at).then(|| {
             let detail = format!("equals an earlier row of {}", rows[earlier].source);
-            Verdict::new(DropReason::ExactDuplicate, detail)
+            Verdict::new(DropReason::ExactDuplicate, detail).of(&rows[earlier].source)
         }));
     }
     verdicts

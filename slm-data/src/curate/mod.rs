@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use config::{
     Compared, ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
@@ -30,6 +30,8 @@ pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};
 pub use schema::{AnswerSchema, Determined};
+
+pub(crate) use contradictions::origin;
 
 use crate::clean::clean_text;
 use crate::{Example, Result};
@@ -51,7 +53,7 @@ pub struct Curated {
 }
 
 /// A row that was dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// The row as it was when it was dropped: redacted, unless dropping is the action for personal data.
     pub example: Example,
@@ -59,6 +61,9 @@ pub struct Dropped {
     pub reason: DropReason,
     /// What gave it away.
     pub detail: String,
+    /// Source of the row that it is a duplicate of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
 }
 
 /// Drops rows that would teach something wrong, and replaces personal data.
@@ -117,7 +122,9 @@ impl Pipeline {
         for (example, verdict) in rows.into_iter().zip(verdicts) {
             match verdict {
                 None => self.rows.push(example),
-                Some(Verdict { reason, detail }) => self.dropped.push(Dropped { example, reason, detail }),
+                Some(Verdict { reason, detail, of }) => {
+                    self.dropped.push(Dropped { example, reason, detail, of });
+                }
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn near(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Optio
             let found = found?;
             let source = rows.get(found.of).map_or("", |row| row.source.as_str());
             let detail = format!("similarity {:.2} to an earlier row of {source}", found.similarity);
-            Some(Verdict::new(DropReason::NearDuplicate, detail))
+            Some(Verdict::new(DropReason::NearDuplicate, detail).of(source))
         })
         .collect()
 }

@@ -37,6 +37,10 @@ pub enum Step {
     LabelNoise,
     /// Almost the same question.
     NearDuplicates,
+    /// Scores, and what was selected by them.
+    Selection,
+    /// A step that was written outside of this crate.
+    Custom,
 }
 
 /// Why a row was dropped.
@@ -84,6 +88,12 @@ pub enum DropReason {
     LabelNoise,
     /// Almost the same question as an earlier row.
     NearDuplicate,
+    /// The score is below the limit.
+    LowScore,
+    /// Other rows were selected.
+    NotSelected,
+    /// A step that was written outside of this crate; the detail says why.
+    Custom,
 }
 
 impl DropReason {
@@ -104,6 +114,8 @@ impl DropReason {
             Self::ExactDuplicate => Step::ExactDuplicates,
             Self::LabelNoise => Step::LabelNoise,
             Self::NearDuplicate => Step::NearDuplicates,
+            Self::LowScore | Self::NotSelected => Step::Selection,
+            Self::Custom => Step::Custom,
         }
     }
 }
@@ -125,6 +137,8 @@ impl fmt::Display for Step {
             Self::ExactDuplicates => "exact duplicates",
             Self::LabelNoise => "label noise",
             Self::NearDuplicates => "near duplicates",
+            Self::Selection => "selection",
+            Self::Custom => "custom",
         })
     }
 }
@@ -152,6 +166,9 @@ impl fmt::Display for DropReason {
             Self::ExactDuplicate => "exact duplicate",
             Self::LabelNoise => "label noise",
             Self::NearDuplicate => "near duplicate",
+            Self::LowScore => "low score",
+            Self::NotSelected => "not selected",
+            Self::Custom => "custom",
         })
     }
 }
@@ -161,10 +178,17 @@ impl fmt::Display for DropReason {
 pub(crate) struct Verdict {
     pub(crate) reason: DropReason,
     pub(crate) detail: String,
+    /// Source of the row that it is a duplicate of.
+    pub(crate) of: Option<String>,
 }
 
 impl Verdict {
     pub(crate) fn new(reason: DropReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), of: None }
+    }
+
+    /// The same for a duplicate of the row of this source.
+    pub(crate) fn of(self, source: &str) -> Self {
+        Self { of: Some(source.to_owned()), ..self }
     }
 }

@@ -65,7 +65,7 @@ pub struct ReasonReport {
 }
 
 /// A dropped row, shortened. Rows with personal data show placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Sample {
     /// Where the row came from.
     pub source: String,
@@ -197,7 +197,7 @@ fn step_reports(steps: &[Step], input: usize, dropped: &[Dropped]) -> Vec<StepRe
 }
 
 impl Sample {
-    fn of(row: &Dropped) -> Self {
+    pub(crate) fn of(row: &Dropped) -> Self {
         let hidden = row.reason == DropReason::PersonalData;
         let all = PiiKind::ALL.into_iter().collect();
         let redacted = hidden.then(|| super::pii::redact(&row.example, &all)).flatten();

@@ -12,7 +12,7 @@ use crate::{Error, Result, Row};
 
 /// Lines that are no rows, kept beside the rows: one JSON object with `file`, `line` and `reason` each. The
 /// text itself stays where it was, as it may hold what should not be copied.
-pub(super) fn write_bad_line(out: &mut dyn Write, bad: &BadLine) -> std::io::Result<()> {
+pub(crate) fn write_bad_line(out: &mut dyn Write, bad: &BadLine) -> std::io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
         file: String,

@@ -14,11 +14,13 @@ mod writer;
 use std::path::PathBuf;
 
 pub use convert::convert;
+pub(crate) use convert::write_bad_line;
 pub use documents::read_documents;
 pub use examples::{read_examples, read_rows, write_examples};
 pub use reader::{Counts, Entry, RowReader};
 pub use schema::Layout;
 pub use writer::RowWriter;
+pub(crate) use writer::write_atomically;
 
 /// What was read, and what could not be.
 ///

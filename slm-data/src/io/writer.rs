@@ -124,6 +124,25 @@ impl Drop for RowWriter {
     }
 }
 
+/// Writes a file beside `path`, packed as its name says, and renames it once it is complete.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let temporary = temporary_name(path);
+    let written = (|| {
+        let mut out = Packer::new(path, File::create(&temporary)?)?;
+        write(&mut out)?;
+        out.finish()?;
+        fs::rename(&temporary, path)
+    })();
+    written.map_err(|source| {
+        // The first error is the one to report; the file may not even exist.
+        let _ = fs::remove_file(&temporary);
+        Error::io(path, source)
+    })
+}
+
 /// Beside the file, so that renaming works.
 pub(super) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
