@@ -19,12 +19,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = Pipeline::new(PipelineConfig::load(path)?)?.run()?;
     let read = report.read;
     println!("{} lines: {} rows, {} in quarantine", read.lines, read.rows, read.bad);
-    println!("{:<14} {:>9} {:>9}", "step", "dropped", "left");
+    println!("{:<14} {:>9} {:>9} {:>9}", "step", "changed", "dropped", "left");
     for step in &report.steps {
         let cached = if step.cached { "  (cached)" } else { "" };
-        println!("{:<14} {:>9} {:>9}{cached}", step.name, step.input - step.kept, step.kept);
+        println!(
+            "{:<14} {:>9} {:>9} {:>9}{cached}",
+            step.name,
+            step.changed,
+            step.input - step.kept,
+            step.kept
+        );
         for (reason, count) in &step.dropped {
-            println!("  {reason:<20} {count:>9}");
+            println!("  {reason:<22} {count:>9}");
         }
     }
     for (file, rows) in &report.written {

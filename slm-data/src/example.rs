@@ -78,6 +78,12 @@ impl Example {
         self.messages.iter().rev().find(|m| m.role == Role::Assistant).map_or("", |m| m.content.as_str())
     }
 
+    /// 32 hexadecimal digits of all turns in normal form: equal for rows that are equal but for case, white
+    /// space and Unicode form.
+    pub fn fingerprint(&self) -> String {
+        format!("{:032x}", crate::curate::row_hash(self))
+    }
+
     fn first(&self, role: Role) -> &str {
         self.messages.iter().find(|m| m.role == role).map_or("", |m| m.content.as_str())
     }

@@ -51,6 +51,8 @@ pub struct CardStep {
     pub input: usize,
     /// Rows that it kept.
     pub kept: usize,
+    /// Rows whose text it changed.
+    pub changed: usize,
     /// Rows that it dropped, by reason, with the first of them.
     pub reasons: Vec<CardReason>,
 }
@@ -95,7 +97,7 @@ pub struct CardSource {
 /// A kept row and its duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cluster {
-    /// The row that was kept by the step; its texts are empty where a later step dropped it.
+    /// The row that was kept by the step.
     pub kept: Sample,
     /// Rows dropped for it.
     pub size: usize,
@@ -123,6 +125,9 @@ impl DataCard {
                     facts.dropped(&row, &mut reasons);
                     Ok(())
                 })?;
+                if facts.wanted() {
+                    each_row(folder, |row| facts.representative(&row))?;
+                }
             }
             let counted = run.dropped.iter().map(|(&reason, &count)| {
                 let examples = reasons.remove(&reason).map_or(Vec::new(), |found| found.examples);
@@ -132,13 +137,11 @@ impl DataCard {
                 name: run.name.clone(),
                 input: run.input,
                 kept: run.kept,
+                changed: run.changed,
                 reasons: counted.collect(),
             });
         }
         let kept = report.steps.last().map_or(report.read.rows, |step| step.kept);
-        if let Some(last) = folders.last() {
-            each_row(last, |row| facts.representative(&row))?;
-        }
         Ok(facts.card(report.read, kept, steps))
     }
 
@@ -207,7 +210,7 @@ impl Facts {
         }
         if let Some(of) = &row.of {
             let cluster = self.clusters.entry(of.clone()).or_insert_with(|| Cluster {
-                kept: Sample { source: of.clone(), ..Sample::default() },
+                kept: Sample::default(),
                 size: 0,
                 dropped: Vec::new(),
             });
@@ -218,9 +221,15 @@ impl Facts {
         }
     }
 
-    /// A kept row that duplicates were dropped for.
+    /// Whether a row is looked for that duplicates were dropped for.
+    fn wanted(&self) -> bool {
+        self.clusters.values().any(|cluster| cluster.kept == Sample::default())
+    }
+
+    /// Takes in a row if duplicates were dropped for it.
     fn representative(&mut self, row: &Example) {
-        if let Some(cluster) = self.clusters.get_mut(&row.source) {
+        if let Some(cluster) = self.clusters.get_mut(&row.fingerprint()) {
+            cluster.kept.source.clone_from(&row.source);
             cluster.kept.question = shorten(row.question(), SHOWN);
             cluster.kept.answer = shorten(row.answer(), SHOWN);
         }

@@ -39,16 +39,17 @@ pub(super) fn render(card: &DataCard) -> String {
          <h1>Data card</h1>"
     );
     tiles(card, &mut out);
-    out += "<h2>Steps</h2><section><table><tr><th>Step</th><th class=n>Rows in</th><th class=n>Dropped</th>\
-            <th class=n>Left</th><th></th></tr>";
+    out += "<h2>Steps</h2><section><table><tr><th>Step</th><th class=n>Rows in</th><th class=n>Changed</th>\
+            <th class=n>Dropped</th>            <th class=n>Left</th><th></th></tr>";
     for step in &card.steps {
         let width = 100.0 * share(step.kept, card.read.rows);
         put!(
             out,
-            "<tr><td>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td>\
+            "<tr><td>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td>\
              <td><div class=flow><i style=\"width:{width:.1}%\"></i></div></td></tr>",
             escape(&step.name),
             step.input,
+            step.changed,
             step.input - step.kept.min(step.input),
             step.kept
         );
@@ -56,7 +57,7 @@ pub(super) fn render(card: &DataCard) -> String {
     out += "</table></section><h2>What was dropped, and why</h2>";
     card.steps.iter().filter(|step| !step.reasons.is_empty()).for_each(|step| reasons(step, &mut out));
     out += "<h2>Before and after</h2><p class=muted><span class=key style=\"background:#b9c2cc\"></span>as read\
-            <span class=key style=\"background:#2f6fdb\"></span>left</p><div class=plots>";
+            <span class=key style=\"background:#2f6fdb\"></span>left (each as a share of its own rows)</p><div class=plots>";
     for distribution in &card.distributions {
         put!(out, "<section><b>{}</b>{}</section>", escape(&distribution.name), plot::bars(distribution));
     }

@@ -8,7 +8,7 @@ use super::reason::{DropReason, Verdict};
 use crate::{Example, Role, text};
 
 /// What is asked: all turns but the last answer, in normal form, and the answer.
-pub(crate) fn row_key(example: &Example) -> (String, String) {
+pub(super) fn row_key(example: &Example) -> (String, String) {
     let last = example.messages.iter().rposition(|message| message.role == Role::Assistant);
     let mut context = String::new();
     for (at, message) in example.messages.iter().enumerate().filter(|(at, _)| Some(*at) != last) {
@@ -43,7 +43,7 @@ pub(super) fn exact_duplicates(rows: &[&Example]) -> Vec<Option<Verdict>> {
         let earlier = *first.entry(key).or_insert(at);
         verdicts.push((earlier != at).then(|| {
             let detail = format!("equals an earlier row of {}", rows[earlier].source);
-            Verdict::new(DropReason::ExactDuplicate, detail).of(&rows[earlier].source)
+            Verdict::new(DropReason::ExactDuplicate, detail).of(rows[earlier])
         }));
     }
     verdicts

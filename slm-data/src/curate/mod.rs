@@ -3,7 +3,7 @@
 mod config;
 mod contradictions;
 mod decontaminate;
-pub(crate) mod duplicates;
+mod duplicates;
 mod language;
 mod near;
 mod pii;
@@ -32,6 +32,7 @@ pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, So
 pub use schema::{AnswerSchema, Determined};
 
 pub(crate) use contradictions::origin;
+pub(crate) use duplicates::row_hash;
 
 use crate::clean::clean_text;
 use crate::{Example, Result};
@@ -61,7 +62,7 @@ pub struct Dropped {
     pub reason: DropReason,
     /// What gave it away.
     pub detail: String,
-    /// Source of the row that it is a duplicate of.
+    /// [`fingerprint`](Example::fingerprint) of the row that it is a duplicate of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
 }

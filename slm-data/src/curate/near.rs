@@ -28,9 +28,10 @@ pub(super) fn near(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Optio
         .into_iter()
         .map(|found| {
             let found = found?;
-            let source = rows.get(found.of).map_or("", |row| row.source.as_str());
-            let detail = format!("similarity {:.2} to an earlier row of {source}", found.similarity);
-            Some(Verdict::new(DropReason::NearDuplicate, detail).of(source))
+            let earlier = rows.get(found.of)?;
+            let detail =
+                format!("similarity {:.2} to an earlier row of {}", found.similarity, earlier.source);
+            Some(Verdict::new(DropReason::NearDuplicate, detail).of(earlier))
         })
         .collect()
 }

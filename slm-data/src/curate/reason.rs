@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Example;
+
 /// A step of the pipeline; the order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,7 +180,7 @@ impl fmt::Display for DropReason {
 pub(crate) struct Verdict {
     pub(crate) reason: DropReason,
     pub(crate) detail: String,
-    /// Source of the row that it is a duplicate of.
+    /// Fingerprint of the row that it is a duplicate of.
     pub(crate) of: Option<String>,
 }
 
@@ -187,8 +189,8 @@ impl Verdict {
         Self { reason, detail: detail.into(), of: None }
     }
 
-    /// The same for a duplicate of the row of this source.
-    pub(crate) fn of(self, source: &str) -> Self {
-        Self { of: Some(source.to_owned()), ..self }
+    /// The same for a duplicate of a row.
+    pub(crate) fn of(self, row: &Example) -> Self {
+        Self { of: Some(row.fingerprint()), ..self }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 /// Rows in memory at a time, for steps that judge each alone.
 const CHUNK: usize = 4096;
 /// Another layout of the cache's folders has another number.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const ROWS: &str = "rows.jsonl";
 const DROPPED: &str = "dropped.jsonl";
 const BAD: &str = "bad.jsonl";
@@ -63,6 +63,8 @@ pub struct StepRun {
     pub input: usize,
     /// Rows that it kept.
     pub kept: usize,
+    /// Rows whose text it changed.
+    pub changed: usize,
     /// Rows that it dropped, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
     /// Whether the outcome was in the cache.
@@ -248,6 +250,7 @@ fn step(stage: &mut dyn Stage, from: &Path, folder: &Path) -> Result<()> {
                 let outcome = stage.apply(rows)?;
                 check_sum(count, &outcome)?;
                 run.kept += outcome.kept.len();
+                run.changed += outcome.changed;
                 for row in outcome.kept {
                     writer.write(&Row::Conversation(row))?;
                 }

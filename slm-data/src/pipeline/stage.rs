@@ -17,6 +17,8 @@ pub struct Outcome {
     pub kept: Vec<Example>,
     /// The others, with reasons. `kept` and `dropped` are all rows together.
     pub dropped: Vec<Dropped>,
+    /// Rows whose text was changed, kept or not.
+    pub changed: usize,
     /// Further sets to be written beside the rows, such as controls.
     pub beside: Vec<(String, Vec<Example>)>,
 }
@@ -89,7 +91,8 @@ impl Stage for BuiltIn {
 
 fn curated(rows: Vec<Example>, evaluation: &[Example], config: &CurateConfig) -> Result<Outcome> {
     let curated = curate(rows, evaluation, config)?;
-    Ok(Outcome { kept: curated.kept, dropped: curated.dropped, beside: Vec::new() })
+    let changed = curated.report.cleaned_rows + curated.report.redacted_rows;
+    Ok(Outcome { kept: curated.kept, dropped: curated.dropped, changed, beside: Vec::new() })
 }
 
 /// Rows with a detail are dropped.

@@ -161,16 +161,22 @@ impl Ord for Gain {
     }
 }
 
+/// Rows that one thread sums.
+const PIECE: usize = 1024;
+
 /// Lazy greedy (Minoux 1978): a row is computed again only where its old gain, which can but shrink, is best.
 fn facility_location(scores: &[f64], vectors: &[Vec<f32>], count: usize) -> Vec<usize> {
     let mut nearest = vec![0.0_f32; vectors.len()];
     let gain = |at: usize, nearest: &[f32]| {
-        let sum: f64 = vectors
-            .iter()
-            .zip(nearest)
-            .map(|(vector, best)| f64::from((dot(vector, &vectors[at]) - best).max(0.0)))
-            .sum();
-        sum * scores[at].max(0.0)
+        let nearer =
+            |(vector, best): (&Vec<f32>, &f32)| f64::from((dot(vector, &vectors[at]) - best).max(0.0));
+        // Sums of fixed pieces, so that the threads make no difference.
+        let pieces: Vec<f64> = vectors
+            .par_chunks(PIECE)
+            .zip(nearest.par_chunks(PIECE))
+            .map(|(vectors, nearest)| vectors.iter().zip(nearest).map(nearer).sum())
+            .collect();
+        pieces.into_iter().sum::<f64>() * scores[at].max(0.0)
     };
     let mut heap: BinaryHeap<Gain> = (0..vectors.len())
         .into_par_iter()
