@@ -223,7 +223,7 @@ fn words(text: &str) -> Vec<&str> {
             .rfind(char::is_alphanumeric)
             .map_or(core_start, |at| at + token[at..].chars().next().map_or(1, char::len_utf8));
         punctuation(&token[..core_start], &mut words);
-        contraction(&token[core_start..core_end], &mut words);
+        compound(&token[core_start..core_end], &mut words);
         punctuation(&token[core_end..], &mut words);
     }
     words
@@ -240,6 +240,24 @@ fn punctuation<'a>(mut text: &'a str, words: &mut Vec<&'a str>) {
         words.push(&text[..run]);
         text = &text[run..];
     }
+}
+
+/// Parts at dashes and slashes between letters: `left-handed` is three words, `2026-03-14` one.
+fn compound<'a>(mut word: &'a str, words: &mut Vec<&'a str>) {
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
+    let mut from = 0;
+    while let Some(at) = word[from..].find(['-', '–', '—', '/', ':', '=']).map(|at| at + from) {
+        let mark = word[at..].chars().next().map_or(1, char::len_utf8);
+        if letter(word[..at].chars().next_back()) && letter(word[at + mark..].chars().next()) {
+            contraction(&word[..at], words);
+            words.push(&word[at..at + mark]);
+            word = &word[at + mark..];
+            from = 0;
+        } else {
+            from = at + mark;
+        }
+    }
+    contraction(word, words);
 }
 
 fn contraction<'a>(word: &'a str, words: &mut Vec<&'a str>) {
@@ -346,6 +364,7 @@ mod tests {
             words("Hello, (world)! It's... don't"),
             ["Hello", ",", "(", "world", ")", "!", "It", "'s", "...", "do", "n't"]
         );
+        assert_eq!(words("left-handed 2026-03-14"), ["left", "-", "handed", "2026-03-14"]);
         assert_eq!(count_sentences("Dr. A. Smith came. He said \"no.\" Then it was 3.5, e.g. this."), 3);
     }
 
