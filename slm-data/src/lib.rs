@@ -8,6 +8,7 @@ mod error;
 mod example;
 mod io;
 mod mix;
+mod pairs;
 mod pipeline;
 mod row;
 mod select;
@@ -36,7 +37,8 @@ pub use io::{
     BadLine, Counts, Entry, Layout, Loaded, RowReader, RowWriter, convert, read_documents, read_examples,
     read_rows, write_examples,
 };
-pub use mix::mix_replay;
+pub use mix::{mix_replay, nearest_replay};
+pub use pairs::{AskAbout, GroundedPair, GroundedPairs, PairsConfig, pairs_from_documents, support};
 pub use pipeline::{
     InputConfig, Outcome, OutputConfig, Pipeline, PipelineConfig, PipelineReport, Stage, StepConfig,
     StepKind, StepRun,

@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use slm_data::{
     Compared, CurateConfig, Example, NearDuplicateConfig, NearRule, Row, Similarity, Step, Switch, curate,
-    near_duplicate_texts, near_duplicates, read_examples, read_rows,
+    near_duplicate_texts, near_duplicates, read_examples, read_rows, support,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -91,6 +91,36 @@ fn distinct_abstracts_are_not_lost() -> Outcome {
         eprintln!("threshold {threshold}: {lost} of {} distinct texts lost", texts.len());
         assert!(lost * 1000 <= texts.len());
     }
+    Ok(())
+}
+
+/// Answers of XQuAD stand in their paragraph; those of the next paragraph mostly do not.
+#[test]
+fn answers_are_told_from_those_of_other_passages() -> Outcome {
+    let Some(folder) = folder() else { return Ok(()) };
+    let mut paragraphs = Vec::new();
+    for line in lines(&folder.join("xquad-en/paragraphs.jsonl.gz"))?.iter().filter(|line| !line.is_empty()) {
+        let value: Value = serde_json::from_str(line)?;
+        let answers = value["qas"].as_array().into_iter().flatten();
+        let answers =
+            answers.filter_map(|qa| qa["answers"][0]["text"].as_str().or(qa["answers"][0].as_str()));
+        let answers: Vec<String> = answers.map(str::to_owned).collect();
+        paragraphs.push((value["context"].as_str().unwrap_or_default().to_owned(), answers));
+    }
+    let supported =
+        |answer: &str, passage: &str| support(answer, passage).is_some_and(|(share, _)| share >= 0.7);
+    let (mut right, mut wrong, mut all) = (0, 0, 0);
+    for (at, (passage, answers)) in paragraphs.iter().enumerate() {
+        let other = &paragraphs[(at + 60) % paragraphs.len()].0;
+        // One word of three letters has no content to be judged by.
+        for answer in answers.iter().filter(|answer| support(answer, answer).is_some()) {
+            all += 1;
+            right += usize::from(supported(answer, passage));
+            wrong += usize::from(supported(answer, other));
+        }
+    }
+    eprintln!("{right} of {all} answers supported by their passage, {wrong} by another");
+    assert!(all > 400 && right * 100 >= 97 * all && wrong * 100 <= 5 * all);
     Ok(())
 }
 

@@ -41,6 +41,8 @@ pub enum Step {
     NearDuplicates,
     /// Scores, and what was selected by them.
     Selection,
+    /// Answers that their source does not support.
+    Support,
     /// A step that was written outside of this crate.
     Custom,
 }
@@ -94,6 +96,8 @@ pub enum DropReason {
     LowScore,
     /// Other rows were selected.
     NotSelected,
+    /// The passage that the answer should be from does not say it.
+    Unsupported,
     /// A step that was written outside of this crate; the detail says why.
     Custom,
 }
@@ -117,6 +121,7 @@ impl DropReason {
             Self::LabelNoise => Step::LabelNoise,
             Self::NearDuplicate => Step::NearDuplicates,
             Self::LowScore | Self::NotSelected => Step::Selection,
+            Self::Unsupported => Step::Support,
             Self::Custom => Step::Custom,
         }
     }
@@ -140,6 +145,7 @@ impl fmt::Display for Step {
             Self::LabelNoise => "label noise",
             Self::NearDuplicates => "near duplicates",
             Self::Selection => "selection",
+            Self::Support => "support",
             Self::Custom => "custom",
         })
     }
@@ -170,6 +176,7 @@ impl fmt::Display for DropReason {
             Self::NearDuplicate => "near duplicate",
             Self::LowScore => "low score",
             Self::NotSelected => "not selected",
+            Self::Unsupported => "unsupported",
             Self::Custom => "custom",
         })
     }
