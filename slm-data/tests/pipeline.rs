@@ -48,6 +48,7 @@ select = { count = 60, seed = 3 }
 [output]
 rows = "out/train.jsonl"
 dropped = "out/dropped.jsonl.gz"
+quarantine = "out/bad.jsonl"
 card = "out/card.html"
 split = { validation = 0.1, test = 0.2, seed = 1 }
 "#;
@@ -113,6 +114,8 @@ fn counts_add_up_and_the_second_run_does_nothing() -> Outcome {
     for control in ["train.random.jsonl", "train.length_matched.jsonl"] {
         assert_eq!(read_examples(out.join(control))?.items.len(), 60);
     }
+    let bad = fs::read_to_string(out.join("bad.jsonl"))?;
+    assert!(bad.contains("b.csv\",\"line\":3") && bad.lines().count() == 1, "{bad}");
     let card = fs::read_to_string(out.join("card.html"))?;
     for part in ["CC-BY-4.0", "near duplicate", "<svg", "Because its", "68", "1 duplicates of"] {
         assert!(card.contains(part), "{part}");
@@ -187,5 +190,60 @@ fn a_step_that_fails_leaves_nothing_half_and_the_next_run_goes_on() -> Outcome {
     assert_eq!(report.steps[6].dropped.get(&DropReason::Custom), Some(&1));
     pipeline(true)?;
     assert_eq!(calls.get(), 2, "a cached step was run again");
+    Ok(())
+}
+
+/// Only in a child process that the test below starts, and kills.
+#[test]
+fn child_of_the_kill_test() -> Outcome {
+    if let Some(dir) = std::env::var_os("SLM_DATA_KILL_TEST") {
+        run(Path::new(&dir))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_old_output_or_the_new_one() -> Outcome {
+    let whole = tempfile::tempdir()?;
+    setup(whole.path())?;
+    let expected = run(whole.path())?.written;
+    let new = |name: &str| fs::read(whole.path().join("out").join(name));
+    let dir = tempfile::tempdir()?;
+    setup(dir.path())?;
+    let out = dir.path().join("out");
+    fs::create_dir(&out)?;
+    let files = ["train.jsonl", "train.test.jsonl", "dropped.jsonl.gz", "card.html", "card.json"];
+    for name in files {
+        fs::write(out.join(name), "old")?;
+    }
+    let (mut killed, mut finished) = (0, 0);
+    for delay in 0..60 {
+        let mut child = std::process::Command::new(std::env::current_exe()?)
+            .args(["--exact", "child_of_the_kill_test"])
+            .env("SLM_DATA_KILL_TEST", dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()?;
+        std::thread::sleep(std::time::Duration::from_millis(delay * 2));
+        // The child may have come to its end already.
+        let _ = child.kill();
+        let done = child.wait()?.success();
+        if done {
+            finished += 1
+        } else {
+            killed += 1
+        }
+        for name in files {
+            let found = fs::read(out.join(name))?;
+            assert!(found == b"old" || found == new(name)?, "{name} after {delay}");
+        }
+        if finished == 3 {
+            break;
+        }
+    }
+    assert!(killed > 0);
+    assert_eq!(run(dir.path())?.written.values().collect::<Vec<_>>(), expected.values().collect::<Vec<_>>());
+    for name in files {
+        assert_eq!(fs::read(out.join(name))?, new(name)?, "{name}");
+    }
     Ok(())
 }

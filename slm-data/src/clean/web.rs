@@ -330,7 +330,7 @@ impl C4Rules {
     }
 }
 
-/// Ends of sentences: a mark, a space, and no small letter after it.
+/// Ends of sentences: marks with white space after them, but for abbreviations.
 fn count_sentences(line: &str) -> usize {
     let bytes = line.as_bytes();
     let ends = line.match_indices(['.', '!', '?']).filter(|(at, _)| {
@@ -338,9 +338,7 @@ fn count_sentences(line: &str) -> usize {
         while matches!(bytes.get(next), Some(b'"' | b'\'' | b')')) {
             next += 1;
         }
-        let after = bytes.get(next).is_none_or(u8::is_ascii_whitespace);
-        let follows = line.get(next..).and_then(|rest| rest.trim_start().chars().next());
-        after && !follows.is_some_and(char::is_lowercase) && !abbreviated(&line[..*at])
+        bytes.get(next).is_none_or(u8::is_ascii_whitespace) && !abbreviated(&line[..*at])
     });
     ends.count().max(1)
 }

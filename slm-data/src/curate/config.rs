@@ -176,7 +176,7 @@ impl Default for LanguageConfig {
 }
 
 /// How overlap with the evaluation set is found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecontaminationConfig {
     /// Words of a sequence; one shared sequence is enough. Shorter questions must be equal.
@@ -184,11 +184,15 @@ pub struct DecontaminationConfig {
     /// A sequence in more different training questions than this is a phrase of a template and does not
     /// count (Brown et al. 2020, appendix C).
     pub common: usize,
+    /// Smallest similarity (Jaccard of the questions' character 5-grams) to a question of the evaluation set
+    /// at which a row is dropped; `null` (`None`), the default, compares sequences of words only. Rows of one
+    /// template are similar without being leaks.
+    pub similarity: Option<f64>,
 }
 
 impl Default for DecontaminationConfig {
     fn default() -> Self {
-        Self { words: 8, common: 10 }
+        Self { words: 8, common: 10, similarity: None }
     }
 }
 
@@ -318,6 +322,9 @@ impl CurateConfig {
         }
         if self.decontamination.as_ref().is_some_and(|d| d.words == 0) {
             return Err(Error::config("decontamination.words", "expected at least 1, got 0"));
+        }
+        if let Some(similarity) = self.decontamination.as_ref().and_then(|d| d.similarity) {
+            share("decontamination.similarity", similarity)?;
         }
         if let Some(contradictions) = &self.contradictions {
             share("contradictions.majority", contradictions.majority)?;

@@ -187,6 +187,9 @@ pub struct OutputConfig {
     /// Rows that were dropped, each with step, reason and what gave it away, as JSON lines.
     #[serde(default)]
     pub dropped: Option<PathBuf>,
+    /// Lines that are no rows, with file, number and reason, as JSON lines.
+    #[serde(default)]
+    pub quarantine: Option<PathBuf>,
     /// The data card: an HTML page, and the same as JSON beside it.
     #[serde(default)]
     pub card: Option<PathBuf>,
@@ -206,10 +209,10 @@ impl PipelineConfig {
         let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
         let mut config = Self::parse(&text)?;
         let base = path.parent().unwrap_or(Path::new(""));
-        let OutputConfig { rows, dropped, card, .. } = &mut config.output;
+        let OutputConfig { rows, dropped, quarantine, card, .. } = &mut config.output;
         let inputs = config.input.iter_mut().map(|input| &mut input.path);
         let paths = inputs.chain(&mut config.evaluation).chain([rows, &mut config.cache]);
-        for path in paths.chain(dropped).chain(card) {
+        for path in paths.chain(dropped).chain(quarantine).chain(card) {
             *path = base.join(&*path);
         }
         Ok(config)

@@ -164,6 +164,11 @@ impl Pipeline {
         if let Some(path) = &output.dropped {
             write_dropped(path, report)?;
         }
+        if let Some(path) = &output.quarantine {
+            let bad = report.folders[0].join(BAD);
+            let text = fs::read(&bad).map_err(|source| Error::io(&bad, source))?;
+            write_atomically(path, |out| out.write_all(&text))?;
+        }
         if let Some(path) = &output.card {
             let card = DataCard::of_run(report)?;
             card.write(path)?;
