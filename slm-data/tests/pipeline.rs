@@ -228,9 +228,9 @@ fn a_kill_at_any_moment_leaves_the_old_output_or_the_new_one() -> Outcome {
         let _ = child.kill();
         let done = child.wait()?.success();
         if done {
-            finished += 1
+            finished += 1;
         } else {
-            killed += 1
+            killed += 1;
         }
         for name in files {
             let found = fs::read(out.join(name))?;
