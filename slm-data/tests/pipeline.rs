@@ -19,7 +19,7 @@ path = "a.jsonl"
 licence = "CC-BY-4.0"
 
 [[input]]
-path = "b.csv"
+path = "more"
 
 [[step]]
 name = "repair"
@@ -72,8 +72,10 @@ fn setup(dir: &Path) -> Outcome {
     let twin = rows[5].question().replace('?', "?!");
     rows.push(Example::pair(twin, rows[5].answer(), "x"));
     write_examples(dir.join("a.jsonl"), &rows)?;
+    fs::create_dir_all(dir.join("more/deep"))?;
+    fs::write(dir.join("more/notes.md"), "No rows.")?;
     fs::write(
-        dir.join("b.csv"),
+        dir.join("more/deep/b.csv"),
         "question,answer\nWhy is the sky blue?,Rayleigh scattering.\nonly one field\n",
     )?;
     fs::write(dir.join("pipeline.toml"), CONFIG)?;
@@ -137,7 +139,7 @@ fn counts_add_up_and_the_second_run_does_nothing() -> Outcome {
         [true, true, true, true, true, false, false]
     );
     // So does a changed input: all steps run again.
-    fs::write(dir.path().join("b.csv"), "question,answer\nWhy?,So.\n")?;
+    fs::write(dir.path().join("more/deep/b.csv"), "question,answer\nWhy?,So.\n")?;
     assert!(run(dir.path())?.steps.iter().all(|step| !step.cached));
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 pub use convert::convert;
 pub(crate) use convert::write_bad_line;
 pub use documents::read_documents;
+pub(crate) use documents::row_files;
 pub use examples::{read_examples, read_rows, write_examples};
 pub use reader::{Counts, Entry, RowReader};
 pub use schema::Layout;

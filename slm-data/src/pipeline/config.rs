@@ -63,11 +63,11 @@ fn default_cache() -> PathBuf {
     ".slm-data".into()
 }
 
-/// A file of rows.
+/// A file of rows, or a folder of such files.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputConfig {
-    /// The file.
+    /// The file; of a folder, all files in it and below with a known ending, by their paths.
     pub path: PathBuf,
     /// Licence of rows that do not name one.
     #[serde(default)]

@@ -12,7 +12,7 @@ use super::config::{InputConfig, PipelineConfig};
 use super::stage::{BuiltIn, Closure, Outcome, Stage};
 use crate::card::DataCard;
 use crate::curate::{DropReason, Dropped};
-use crate::io::{write_atomically, write_bad_line};
+use crate::io::{row_files, write_atomically, write_bad_line};
 use crate::{
     Counts, Entry, Error, Example, Layout, Result, Row, RowReader, RowWriter, Similarity, leaks,
     read_examples, split,
@@ -76,9 +76,15 @@ impl Pipeline {
     /// The steps of a configuration.
     ///
     /// # Errors
-    /// When a setting is out of range, or the evaluation set cannot be read.
-    pub fn new(config: PipelineConfig) -> Result<Self> {
+    /// When a setting is out of range, or a folder or the evaluation set cannot be read.
+    pub fn new(mut config: PipelineConfig) -> Result<Self> {
         config.check()?;
+        let mut files = Vec::new();
+        for InputConfig { path, licence } in &config.input {
+            let licence = || licence.clone();
+            files.extend(row_files(path)?.into_iter().map(|path| InputConfig { path, licence: licence() }));
+        }
+        config.input = files;
         let mut evaluation = Vec::new();
         for path in &config.evaluation {
             evaluation.extend(read_examples(path)?.items);

@@ -52,6 +52,18 @@ pub fn read_documents(dir: impl AsRef<Path>) -> Result<Loaded<Document>> {
     Ok(loaded)
 }
 
+/// The files of rows in a folder and below, by their paths; a file is its own list.
+pub(crate) fn row_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    files.retain(|file| Container::of(file).is_some());
+    files.sort();
+    Ok(files)
+}
+
 /// Adds the files below `dir`. Links to folders are not followed: they can form a circle.
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(|source| Error::io(dir, source))? {
