@@ -1,10 +1,11 @@
 """Makes the goldens of this folder with references that we did not write:
 
-    pip install ftfy 'datatrove[processing]' spacy cleanlab
+    pip install ftfy 'datatrove[processing]' spacy cleanlab python-docx reportlab pyarrow zstandard
     python make.py
 
 - mojibake.json: sentences mangled once and twice, and what ftfy.fix_encoding makes of them.
 - web.json: texts, and what datatrove's Gopher and C4 filters say of them.
+- formats/: one set of rows as Parquet (pyarrow) and zstd (zstandard), one text as DOCX (python-docx) and PDF (reportlab).
 - noise.json: labels and probabilities, and what cleanlab finds.
 """
 
@@ -136,8 +137,50 @@ def noise():
     return cases
 
 
+ROWS = [
+    {"messages": [{"role": "user", "content": "Größe?"}, {"role": "assistant", "content": "3 m"}], "source": "a", "group": "g"},
+    {"messages": [{"role": "user", "content": "q\n2"}, {"role": "assistant", "content": ""}], "source": "b", "group": None},
+]
+
+
+def formats():
+    import docx
+    import pyarrow
+    import pyarrow.parquet
+    import zstandard
+    from reportlab.pdfgen import canvas
+
+    folder = HERE / "formats"
+    folder.mkdir(exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), folder / "rows.parquet")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+    (folder / "rows.jsonl.zst").write_bytes(zstandard.compress(lines.encode()))
+    (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
+
+    document = docx.Document()
+    document.add_heading("Restart", level=1)
+    document.add_paragraph("Stop the service & wait for “idle”.")
+    document.add_paragraph("first", style="List Bullet")
+    table = document.add_table(rows=1, cols=2)
+    table.rows[0].cells[0].text, table.rows[0].cells[1].text = "host", "web-03"
+    document.save(folder / "runbook.docx")
+
+    page = canvas.Canvas(str(folder / "runbook.pdf"), invariant=1)
+    page.drawString(72, 720, "Restart the service.")
+    page.drawString(72, 700, "Then wait twelve minutes.")
+    page.showPage()
+    page.drawString(72, 720, "Second page.")
+    page.save()
+    (folder / "runbook.html").write_text(
+        "<!doctype html><html><head><title>x</title><style>p{}</style></head><body><nav><ul><li>Home</ul></nav><main>"
+        "<h2>Restart</h2><p>Stop it &amp; <em>wait</em>.<ol><li>first<li>second</ol></main><footer>©</footer></body></html>",
+        encoding="utf-8",
+    )
+
+
 if __name__ == "__main__":
     for make in (mojibake, web, noise):
         text = json.dumps(make(), ensure_ascii=False, separators=(",", ":"))
         (HERE / f"{make.__name__}.json").write_text(text + "\n", encoding="utf-8")
         print(make.__name__, len(text))
+    formats()

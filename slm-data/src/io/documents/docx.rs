@@ -71,6 +71,10 @@ impl Walk {
                     style.strip_prefix("Heading").and_then(|n| n.trim().parse::<usize>().ok())
                 {
                     self.prefix = format!("{} ", "#".repeat(level.clamp(1, 6)));
+                } else if style.starts_with("ListNumber") {
+                    self.prefix = "1. ".to_owned();
+                } else if style.starts_with("List") {
+                    self.prefix = "- ".to_owned();
                 } else if style == "Title" {
                     self.prefix = "# ".to_owned();
                 }

@@ -123,7 +123,15 @@ fn read_file(dir: &Path, file: &Path, to_text: Converter, loaded: &mut Loaded<Do
 }
 
 fn read_rows(file: &Path, loaded: &mut Loaded<Document>) -> Result<()> {
-    for raw in records(file)? {
+    let records = match records(file) {
+        Err(error @ Error::Feature { .. }) => {
+            loaded.lines += 1;
+            loaded.skipped.push(BadLine { file: file.to_owned(), line: 0, reason: error.to_string() });
+            return Ok(());
+        }
+        records => records?,
+    };
+    for raw in records {
         let raw = raw.map_err(|source| Error::io(file, source))?;
         loaded.lines += 1;
         match raw.value.and_then(|value| document(&value)) {
