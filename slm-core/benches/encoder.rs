@@ -11,11 +11,11 @@ mod support;
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
+use burn::tensor::{Device, Distribution, Tensor};
 use serde_json::{Value, json};
 use slm_core::encoder::{Encoder, LayerNorm, Segment};
 use slm_core::model::LoadOptions;
-use slm_kernels::ops::{self, AttentionOptions};
+use slm_kernels::ops::{self, Activation, AttentionOptions};
 use support::{Arguments, Outcome, memory, prompt, seconds};
 
 fn main() -> Outcome<()> {
@@ -66,18 +66,23 @@ fn parts(arguments: &Arguments) -> Outcome<Value> {
     let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let x = random([1, batch * tokens, c.hidden_size]);
     let wide = random([1, batch * tokens, c.intermediate_size]);
-    let heads = || x.clone().reshape([batch, tokens, c.num_attention_heads, c.head_dim()]);
     let scale = (c.head_dim() as f32).sqrt().recip();
     let options = AttentionOptions { scale, causal: false, window: None, softcap: None };
+    let qkv = random([1, batch * tokens, 3 * c.hidden_size]);
+    let attended = || {
+        let heads = c.num_attention_heads;
+        let qkv = qkv.clone().reshape([1, batch * tokens, 3 * heads, c.head_dim()]);
+        let qkv = [0, 1, 2].map(|part| qkv.clone().narrow(2, part * heads, heads));
+        ops::attention_varlen(qkv, &vec![tokens; batch], &options).reshape(x.dims())
+    };
     let norm: &LayerNorm = &block.output_norm;
-    let pieces: [(&str, &dyn Fn() -> Tensor<3>); 7] = [
-        ("projection", &|| block.query.forward(x.clone())),
-        ("attention", &|| ops::attention(heads(), heads(), heads(), &options).reshape(x.dims())),
-        ("norm", &|| norm.forward(x.clone())),
-        ("intermediate", &|| block.intermediate.forward(x.clone())),
-        ("gelu", &|| gelu(wide.clone())),
-        ("output", &|| block.output.forward(wide.clone())),
-        ("add", &|| x.clone() + x.clone()),
+    let pieces: [(&str, &dyn Fn() -> Tensor<3>); 6] = [
+        ("qkv", &|| block.qkv.forward(x.clone(), Activation::Identity)),
+        ("attention", &attended),
+        ("attention_output", &|| block.attention_output.forward(x.clone(), Activation::Identity)),
+        ("norm", &|| norm.forward_sum(x.clone() * 1.0, x.clone())),
+        ("intermediate", &|| block.intermediate.forward(x.clone(), Activation::Gelu)),
+        ("output", &|| block.output.forward(wide.clone(), Activation::Identity)),
     ];
     let mut figures = json!({"tokens": tokens, "batch": batch, "layers": encoder.layers.len()});
     for (name, piece) in pieces {

@@ -17,12 +17,13 @@ mod fused;
 mod packed;
 mod rows;
 
-pub use attention::{attention, attention_cached};
-pub use dense::dense_linear;
+pub use attention::{attention, attention_cached, attention_varlen};
+pub use dense::{affine, dense_linear};
 pub use packed::linear;
-pub use rows::{add_bias, gated, gelu, layer_norm, rms_norm, rotate};
+pub use rows::{add_bias, add_layer_norm, gated, gelu, layer_norm, rms_norm, rotate};
 
 pub use crate::attention::{AttentionOptions, KvBuffer, KvType};
+pub use crate::dense::Activation;
 pub use crate::rows::Gate;
 
 use burn::tensor::Device;

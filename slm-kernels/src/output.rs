@@ -41,7 +41,6 @@ impl<'a> Output<'a> {
     }
 
     /// The `len` elements from `start` on.
-    #[cfg(feature = "flex")]
     pub(crate) fn part(&self, start: usize, len: usize) -> Self {
         assert!(start + len <= self.len, "outside of the buffer");
         // SAFETY: in bounds by the check above.

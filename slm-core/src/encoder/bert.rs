@@ -1,10 +1,9 @@
 //! The forward pass of BERT.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-use slm_kernels::ops::{self, AttentionOptions};
+use slm_kernels::ops::{self, Activation, AttentionOptions};
 
 use super::EncoderConfig;
-use crate::nn::Linear;
 use crate::{Error, Result};
 
 /// Normalisation of mean and variance (Ba et al. 2016).
@@ -26,25 +25,26 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         ops::layer_norm(x, &self.weight, &self.bias, self.epsilon)
     }
+
+    /// Normalises the last dimension of `x + residual`, both of the same shape.
+    pub fn forward_sum<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        ops::add_layer_norm(x, residual, [&self.weight, &self.bias], self.epsilon)
+    }
 }
 
 /// One block: attention and MLP, each added to its input and then normalised.
 #[derive(Debug, Clone)]
 pub struct EncoderLayer {
-    /// Queries, `[hidden, hidden]` as all projections of attention.
-    pub query: Linear,
-    /// Keys.
-    pub key: Linear,
-    /// Values.
-    pub value: Linear,
-    /// Of the attended values.
-    pub attention_output: Linear,
+    /// `query`, `key` and `value` of a checkpoint behind one another, `[3 * hidden, hidden]`: one product.
+    pub qkv: Affine,
+    /// Of the attended values, `[hidden, hidden]`.
+    pub attention_output: Affine,
     /// After attention.
     pub attention_norm: LayerNorm,
     /// `[intermediate, hidden]`.
-    pub intermediate: Linear,
+    pub intermediate: Affine,
     /// `[hidden, intermediate]`.
-    pub output: Linear,
+    pub output: Affine,
     /// After the MLP.
     pub output_norm: LayerNorm,
 }
@@ -54,35 +54,34 @@ impl EncoderLayer {
     /// `[1, tokens, hidden]` to the same; attention stays within each of `lengths` tokens.
     fn forward(&self, x: Tensor<3>, lengths: &[usize], config: &EncoderConfig) -> Tensor<3> {
         let [_, tokens, hidden] = x.dims();
-        let heads = |y: Tensor<3>| y.reshape([1, tokens, config.num_attention_heads, config.head_dim()]);
-        let qkv = [&self.query, &self.key, &self.value].map(|l| heads(l.forward(x.clone())));
-        let attended = attend(qkv, lengths, config).reshape([1, tokens, hidden]);
-        let x = self.attention_norm.forward(x + self.attention_output.forward(attended));
-        let y = self.output.forward(ops::gelu(self.intermediate.forward(x.clone())));
-        self.output_norm.forward(x + y)
+        let (heads, dim) = (config.num_attention_heads, config.head_dim());
+        let qkv = self.qkv.forward(x.clone(), Activation::Identity).reshape([1, tokens, 3 * heads, dim]);
+        let qkv = [0, 1, 2].map(|part| qkv.clone().narrow(2, part * heads, heads));
+        let scale = (dim as f32).sqrt().recip();
+        let options = AttentionOptions { scale, causal: false, window: None, softcap: None };
+        let attended = ops::attention_varlen(qkv, lengths, &options).reshape([1, tokens, hidden]);
+        let attended = self.attention_output.forward(attended, Activation::Identity);
+        let x = self.attention_norm.forward_sum(attended, x);
+        let y = self.intermediate.forward(x.clone(), Activation::Gelu);
+        self.output_norm.forward_sum(self.output.forward(y, Activation::Identity), x)
     }
 }
 
-fn attend(qkv: [Tensor<4>; 3], lengths: &[usize], config: &EncoderConfig) -> Tensor<4> {
-    let options = AttentionOptions {
-        scale: (config.head_dim() as f32).sqrt().recip(),
-        causal: false,
-        window: None,
-        softcap: None,
-    };
-    let [_, tokens, heads, width] = qkv[0].dims();
-    // Sequences of one length are a batch.
-    if let Some(length) = lengths.first().filter(|first| lengths.iter().all(|l| l == *first)) {
-        let [q, k, v] = qkv.map(|t| t.reshape([lengths.len(), *length, heads, width]));
-        return ops::attention(q, k, v, &options).reshape([1, tokens, heads, width]);
+/// A layer `y = act(x·Wᵀ + b)`.
+#[derive(Debug, Clone)]
+pub struct Affine {
+    /// `[out, in]`.
+    pub weight: Tensor<2>,
+    /// `[out]`.
+    pub bias: Tensor<1>,
+}
+
+impl Affine {
+    /// # Shapes
+    /// `[.., in]` to `[.., out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
+        ops::affine(x, &self.weight, &self.bias, activation)
     }
-    let mut start = 0;
-    let parts = lengths.iter().map(|length| {
-        let [q, k, v] = qkv.each_ref().map(|t| t.clone().narrow(1, start, *length));
-        start += length;
-        ops::attention(q, k, v, &options)
-    });
-    Tensor::cat(parts.collect(), 1)
 }
 
 /// The tokens of one text, or of a pair of texts.

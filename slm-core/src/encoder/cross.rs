@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
+use slm_kernels::ops::Activation;
 
 use super::load::Tensors;
 use super::text::{parts, segments, truncating};
-use super::{Encoder, EncoderConfig};
+use super::{Affine, Encoder, EncoderConfig};
 use crate::generate::to_values;
 use crate::model::{LoadOptions, TensorFile};
-use crate::nn::Linear;
 use crate::text::{Tokenizer, read_json};
 use crate::{Error, Result};
 
@@ -20,9 +20,9 @@ pub struct CrossEncoder {
     /// The transformer.
     pub encoder: Encoder,
     /// `[hidden, hidden]`, of the first token, with a hyperbolic tangent.
-    pub pooler: Linear,
+    pub pooler: Affine,
     /// `[1, hidden]`.
-    pub classifier: Linear,
+    pub classifier: Affine,
     tokenizer: tokenizers::Tokenizer,
 }
 
@@ -42,8 +42,8 @@ impl CrossEncoder {
         let hidden = config.hidden_size;
         let encoder = tensors.encoder(&config)?;
         let pooler = format!("{}pooler.dense", tensors.prefix());
-        let pooler = tensors.outer_linear(&pooler, hidden, hidden)?;
-        let classifier = tensors.outer_linear("classifier", 1, hidden)?;
+        let pooler = tensors.outer_affine(&pooler, hidden, hidden)?;
+        let classifier = tensors.outer_affine("classifier", 1, hidden)?;
         tensors.finish()?;
         let path = directory.join("tokenizer_config.json");
         let declared = if path.exists() { read_json(&path)?["model_max_length"].as_u64() } else { None };
@@ -74,8 +74,8 @@ impl CrossEncoder {
                     row
                 })
                 .collect();
-            let pooled = self.pooler.forward(Tensor::cat(first, 0)).tanh();
-            scores.extend(to_values(self.classifier.forward(pooled))?);
+            let pooled = self.pooler.forward(Tensor::cat(first, 0), Activation::Identity).tanh();
+            scores.extend(to_values(self.classifier.forward(pooled, Activation::Identity))?);
         }
         Ok(scores)
     }

@@ -6,9 +6,8 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor};
 use slm_kernels::ops;
 
-use super::{Encoder, EncoderConfig, EncoderLayer, LayerNorm};
+use super::{Affine, Encoder, EncoderConfig, EncoderLayer, LayerNorm};
 use crate::model::{FloatType, LoadOptions, TensorFile};
-use crate::nn::Linear;
 use crate::{Error, Result};
 
 /// Takes tensors out of a file by name, and remembers what does not fit.
@@ -54,16 +53,18 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
-        let mut linear = Linear::dense(self.take(&format!("{name}.weight"), [outputs, inputs])?);
-        linear.bias = Some(self.take(&format!("{name}.bias"), [outputs])?);
-        Ok(linear)
+    fn affine(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Affine> {
+        Ok(Affine {
+            weight: self.take(&format!("{name}.weight"), [outputs, inputs])?,
+            bias: self.take(&format!("{name}.bias"), [outputs])?,
+        })
     }
 
-    pub(super) fn outer_linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
-        let mut linear = Linear::dense(self.take_outer(&format!("{name}.weight"), [outputs, inputs])?);
-        linear.bias = Some(self.take_outer(&format!("{name}.bias"), [outputs])?);
-        Ok(linear)
+    pub(super) fn outer_affine(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Affine> {
+        Ok(Affine {
+            weight: self.take_outer(&format!("{name}.weight"), [outputs, inputs])?,
+            bias: self.take_outer(&format!("{name}.bias"), [outputs])?,
+        })
     }
 
     pub(super) fn prefix(&self) -> &'static str {
@@ -97,14 +98,19 @@ impl<'a> Tensors<'a> {
 
     fn layer(&mut self, prefix: &str, c: &EncoderConfig) -> Result<EncoderLayer> {
         let (h, m) = (c.hidden_size, c.intermediate_size);
+        let mut qkv = Vec::new();
+        for name in ["query", "key", "value"] {
+            qkv.push(self.affine(&format!("{prefix}.attention.self.{name}"), h, h)?);
+        }
         Ok(EncoderLayer {
-            query: self.linear(&format!("{prefix}.attention.self.query"), h, h)?,
-            key: self.linear(&format!("{prefix}.attention.self.key"), h, h)?,
-            value: self.linear(&format!("{prefix}.attention.self.value"), h, h)?,
-            attention_output: self.linear(&format!("{prefix}.attention.output.dense"), h, h)?,
+            qkv: Affine {
+                weight: Tensor::cat(qkv.iter().map(|part| part.weight.clone()).collect(), 0),
+                bias: Tensor::cat(qkv.into_iter().map(|part| part.bias).collect(), 0),
+            },
+            attention_output: self.affine(&format!("{prefix}.attention.output.dense"), h, h)?,
             attention_norm: self.norm(&format!("{prefix}.attention.output.LayerNorm"), c)?,
-            intermediate: self.linear(&format!("{prefix}.intermediate.dense"), m, h)?,
-            output: self.linear(&format!("{prefix}.output.dense"), h, m)?,
+            intermediate: self.affine(&format!("{prefix}.intermediate.dense"), m, h)?,
+            output: self.affine(&format!("{prefix}.output.dense"), h, m)?,
             output_norm: self.norm(&format!("{prefix}.output.LayerNorm"), c)?,
         })
     }

@@ -9,7 +9,7 @@ mod cross;
 mod load;
 mod text;
 
-pub use bert::{Encoder, EncoderLayer, LayerNorm, Segment};
+pub use bert::{Affine, Encoder, EncoderLayer, LayerNorm, Segment};
 pub use config::EncoderConfig;
 pub use cross::CrossEncoder;
 pub use text::{Pooling, TextEncoder};

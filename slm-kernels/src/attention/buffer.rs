@@ -6,9 +6,9 @@ use std::sync::Arc;
 use burn::tensor::f16;
 use rayon::prelude::*;
 
-use super::AttentionOptions;
-use super::page::{KEYS, Page, Stored};
+use super::page::{Cached, KEYS, Page, Stored};
 use super::task::{Queries, attend};
+use super::{AttentionOptions, Shape};
 use crate::output::Output;
 use crate::packed::check_length;
 use crate::simd::Level;
@@ -138,8 +138,11 @@ impl KvBuffer {
         options: &AttentionOptions,
         out: Output<'_>,
     ) {
-        let queries = Queries::new(q, heads, [self.kv_heads, self.head_dim], self.len);
-        with_pages!(&self.pages, pages => attend(level, &queries, pages, options, out));
+        let (kv_heads, dim) = (self.kv_heads, self.head_dim);
+        let queries = Queries::new(q, Shape { heads, kv_heads, dim }, self.len);
+        with_pages!(&self.pages, pages => {
+            attend(level, &queries, &Cached { pages, sizes: [kv_heads, dim] }, options, out);
+        });
     }
 
     /// Whether queries of `heads` heads fit, with keys and values of `kv_heads` heads of `head_dim`.

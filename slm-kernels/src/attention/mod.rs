@@ -20,6 +20,7 @@ mod tests;
 pub(crate) use backward::backward_into;
 pub use backward::{Forward, attention_backward};
 pub use buffer::{KvBuffer, KvType};
+pub(crate) use task::{Tokens, attend_varlen};
 
 use crate::Result;
 use crate::output::Output;
@@ -88,6 +89,39 @@ pub fn attention(
     check_queries(q.len(), shape.heads, &buffer)?;
     check_length("out", q.len(), out.len())?;
     attend_into(Level::best(), q, shape.heads, &buffer, options, Output::new(out));
+    Ok(())
+}
+
+/// Attention within each of several sequences that lie behind one another.
+///
+/// # Shapes
+///
+/// `q` and `out`: `[tokens, heads, dim]`, `k` and `v`: `[tokens, kv_heads, dim]`, where `tokens` is the sum of
+/// `lengths`; `out` is overwritten.
+///
+/// # Errors
+///
+/// Buffers that do not fit the shape, the lengths or each other.
+pub fn attention_varlen(
+    [q, k, v]: [&[f32]; 3],
+    lengths: &[usize],
+    shape: Shape,
+    options: &AttentionOptions,
+    out: &mut [f32],
+) -> Result<()> {
+    let Shape { heads, kv_heads, dim } = shape;
+    let group = heads.checked_div(kv_heads).unwrap_or(0);
+    check_length("query heads", group * kv_heads, heads)?;
+    let tokens = lengths.iter().fold(0_usize, |sum, length| sum.saturating_add(*length));
+    for (what, len, heads) in [("q", q.len(), heads), ("k", k.len(), kv_heads), ("v", v.len(), kv_heads)] {
+        check_length(what, tokens.saturating_mul(heads * dim), len)?;
+    }
+    check_length("out", q.len(), out.len())?;
+    if !q.is_empty() {
+        let rows = |numbers, heads| Tokens { numbers, stride: heads * dim };
+        let qkv = [rows(q, heads), rows(k, kv_heads), rows(v, kv_heads)];
+        attend_varlen(Level::best(), qkv, lengths, (shape, options), Output::new(out));
+    }
     Ok(())
 }
 

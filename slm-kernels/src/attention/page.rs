@@ -1,8 +1,11 @@
 //! A page of keys and values: 64 tokens of all heads.
 
+use std::sync::Arc;
+
 use burn::tensor::f16;
 use half::slice::HalfFloatSliceExt;
 
+use crate::scratch::Scratch;
 use crate::simd::Element;
 
 /// Tokens of a page.
@@ -29,10 +32,81 @@ pub(super) struct Page<E> {
 pub(super) struct PageHead<'a, E> {
     /// `[dim, KEYS]`.
     pub(super) keys: &'a [E],
-    /// `[KEYS, padded(dim)]`.
+    /// `[keys held, padded(dim)]`.
     pub(super) values: &'a [E],
     /// Scales of keys and of values, `[KEYS]` each.
     pub(super) scales: Option<[&'a [f32]; 2]>,
+}
+
+/// Keys and values of a sequence, page by page.
+pub(super) trait Paged: Sync {
+    /// How they are stored.
+    type Number: Stored;
+
+    /// Those of `kv_head` on a page.
+    fn head(&self, page: usize, kv_head: usize) -> PageHead<'_, Self::Number>;
+}
+
+/// The pages of a cache.
+pub(super) struct Cached<'a, E> {
+    pub(super) pages: &'a [Arc<Page<E>>],
+    /// Heads, and numbers of a head.
+    pub(super) sizes: [usize; 2],
+}
+
+impl<E: Stored + Send + Sync> Paged for Cached<'_, E> {
+    type Number = E;
+
+    #[inline(always)]
+    fn head(&self, page: usize, kv_head: usize) -> PageHead<'_, E> {
+        self.pages[page].head(kv_head, self.sizes)
+    }
+}
+
+/// One head of a sequence, for as long as a task takes.
+pub(super) struct Gathered {
+    /// `[pages, dim, KEYS]`.
+    keys: Scratch,
+    /// `[pages, KEYS, padded(dim)]`.
+    values: Scratch,
+    dim: usize,
+}
+
+impl Gathered {
+    /// Copies rows of keys and of values, each of `dim` numbers.
+    pub(super) fn new<'a>(
+        k: impl ExactSizeIterator<Item = &'a [f32]>,
+        v: impl Iterator<Item = &'a [f32]>,
+        dim: usize,
+    ) -> Self {
+        let (tokens, width) = (k.len(), padded(dim));
+        let pages = tokens.div_ceil(KEYS);
+        // Places after the last token are read, but their results are not.
+        let mut keys = Scratch::new(pages * dim * KEYS);
+        let mut values = Scratch::new(tokens * width);
+        for (at, row) in k.enumerate() {
+            let page = &mut keys[at / KEYS * dim * KEYS..][..dim * KEYS];
+            for (column, key) in page.chunks_exact_mut(KEYS).zip(row) {
+                column[at % KEYS] = *key;
+            }
+        }
+        for (to, row) in values.chunks_exact_mut(width).zip(v) {
+            to[..dim].copy_from_slice(row);
+            to[dim..].fill(0.0);
+        }
+        Self { keys, values, dim }
+    }
+}
+
+impl Paged for Gathered {
+    type Number = f32;
+
+    #[inline(always)]
+    fn head(&self, page: usize, _: usize) -> PageHead<'_, f32> {
+        let (size, width) = (self.dim * KEYS, padded(self.dim));
+        let values = page * KEYS * width..((page + 1) * KEYS * width).min(self.values.len());
+        PageHead { keys: &self.keys[page * size..][..size], values: &self.values[values], scales: None }
+    }
 }
 
 /// What a cache stores.

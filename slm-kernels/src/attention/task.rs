@@ -2,10 +2,9 @@
 #![expect(unsafe_code, reason = "pointers into checked matrices")]
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::AttentionOptions;
-use super::page::{KEYS, Page, PageHead, Stored, padded};
+use super::page::{Gathered, KEYS, PageHead, Paged, padded};
+use super::{AttentionOptions, Shape};
 use crate::output::{Output, for_each_task};
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Level, Outer, Simd, exp, load_part, product, store_part, strip, tanh};
@@ -18,48 +17,52 @@ const AHEAD: usize = 1024;
 
 /// Queries of the last positions of a sequence.
 pub(super) struct Queries<'a> {
-    /// `[new, heads, dim]`.
+    /// `[new, heads, dim]`, tokens `stride` apart.
     q: &'a [f32],
-    heads: usize,
-    kv_heads: usize,
-    dim: usize,
+    stride: usize,
+    shape: Shape,
     new: usize,
     all: usize,
 }
 
 impl<'a> Queries<'a> {
     /// Queries of checked sizes, `all` positions in total.
-    pub(super) fn new(q: &'a [f32], heads: usize, [kv_heads, dim]: [usize; 2], all: usize) -> Self {
-        let new = q.len() / (heads * dim);
+    pub(super) fn new(q: &'a [f32], shape: Shape, all: usize) -> Self {
+        let stride = shape.heads * shape.dim;
+        let new = q.len() / stride;
         assert!(
-            new <= all && q.len() == new * heads * dim && heads.is_multiple_of(kv_heads),
+            new <= all && q.len() == new * stride && shape.heads.is_multiple_of(shape.kv_heads),
             "unchecked sizes"
         );
-        Self { q, heads, kv_heads, dim, new, all }
+        Self { q, stride, shape, new, all }
+    }
+
+    fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv_heads
     }
 }
 
 /// Writes all of `out`.
-pub(super) fn attend<E: Stored>(
+pub(super) fn attend<P: Paged>(
     level: Level,
     queries: &Queries<'_>,
-    pages: &[Arc<Page<E>>],
+    pages: &P,
     options: &AttentionOptions,
     out: Output<'_>,
 ) {
-    let group = queries.heads / queries.kv_heads;
+    let (group, kv_heads) = (queries.group(), queries.shape.kv_heads);
     // For few tokens, a group is shared out where there are fewer heads than threads.
     let threads = rayon::current_num_threads();
-    let parts = if queries.new > 1 { 1 } else { threads.div_ceil(queries.kv_heads).min(group) };
+    let parts = if queries.new > 1 { 1 } else { threads.div_ceil(kv_heads).min(group) };
     let heads = group.div_ceil(parts);
     let tokens = (ROWS / heads).max(1);
     let (parts, blocks) = (group.div_ceil(heads), queries.new.div_ceil(tokens));
-    let count = queries.kv_heads * parts * blocks;
+    let count = kv_heads * parts * blocks;
     let work = 2 * queries.q.len() * (queries.all - queries.new / 2);
     for_each_task(count, work, |task| {
         // The last tokens first: they see most, and the last task should be a short one.
-        let block = blocks - 1 - task / (queries.kv_heads * parts);
-        let (kv_head, part) = (task % (queries.kv_heads * parts) / parts, task % parts);
+        let block = blocks - 1 - task / (kv_heads * parts);
+        let (kv_head, part) = (task % (kv_heads * parts) / parts, task % parts);
         let task = Task {
             queries,
             pages,
@@ -73,10 +76,68 @@ pub(super) fn attend<E: Stored>(
     });
 }
 
+/// Tokens of all sequences, one behind the other, with tokens `stride` apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokens<'a> {
+    /// `[tokens, heads, dim]`.
+    pub(crate) numbers: &'a [f32],
+    pub(crate) stride: usize,
+}
+
+impl<'a> Tokens<'a> {
+    /// The `dim` numbers from `at` on of each of `tokens`.
+    fn rows(self, tokens: Range<usize>, at: usize, dim: usize) -> impl ExactSizeIterator<Item = &'a [f32]> {
+        tokens.map(move |token| &self.numbers[token * self.stride + at..][..dim])
+    }
+}
+
+/// Each sequence on its own, a task for each of its groups of heads: writes all of `out`.
+pub(crate) fn attend_varlen(
+    level: Level,
+    [q, k, v]: [Tokens<'_>; 3],
+    lengths: &[usize],
+    (shape, options): (Shape, &AttentionOptions),
+    out: Output<'_>,
+) {
+    let Shape { heads, kv_heads, dim } = shape;
+    let (group, width) = (heads / kv_heads, heads * dim);
+    let mut starts = Vec::with_capacity(lengths.len());
+    let tokens = lengths.iter().fold(0, |start, length| {
+        starts.push(start);
+        start + length
+    });
+    assert_eq!(out.len(), tokens * width, "unchecked sizes");
+    let work = lengths.iter().map(|length| 4 * length * length * width).sum();
+    for_each_task(lengths.len() * kv_heads, work, |task| {
+        let (sequence, kv_head) = (task / kv_heads, task % kv_heads);
+        let (start, new) = (starts[sequence], lengths[sequence]);
+        if new == 0 {
+            return;
+        }
+        let [k, v] = [k, v].map(|from| from.rows(start..start + new, kv_head * dim, dim));
+        let pages = Gathered::new(k, v, dim);
+        let stride = q.stride;
+        let q = &q.numbers[start * stride..][..(new - 1) * stride + width];
+        let queries = Queries { q, stride, shape, new, all: new };
+        let (tokens, out) = ((ROWS / group).max(1), out.part(start * width, new * width));
+        for first in (0..new).step_by(tokens) {
+            level.run(Task {
+                queries: &queries,
+                pages: &pages,
+                options,
+                out,
+                kv_head,
+                heads: kv_head * group..(kv_head + 1) * group,
+                tokens: first..(first + tokens).min(new),
+            });
+        }
+    });
+}
+
 /// Some heads of a group and some tokens. Row `r` is head `r % heads.len()` of token `r / heads.len()`.
-struct Task<'a, E> {
+struct Task<'a, P> {
     queries: &'a Queries<'a>,
-    pages: &'a [Arc<Page<E>>],
+    pages: &'a P,
     options: &'a AttentionOptions,
     out: Output<'a>,
     kv_head: usize,
@@ -98,7 +159,7 @@ struct State {
     total: Scratch,
 }
 
-impl<E: Stored> Kernel for Task<'_, E> {
+impl<P: Paged> Kernel for Task<'_, P> {
     type Out = ();
 
     #[inline(always)]
@@ -109,7 +170,7 @@ impl<E: Stored> Kernel for Task<'_, E> {
         let all = self.queries.all;
         let seen = self.options.visible(first, all).start..self.options.visible(last, all).end;
         for page in seen.start / KEYS..seen.end.div_ceil(KEYS) {
-            let head = self.pages[page].head(self.kv_head, [self.queries.kv_heads, self.queries.dim]);
+            let head = self.pages.head(page, self.kv_head);
             let keys = page * KEYS..((page + 1) * KEYS).min(seen.end);
             self.page(s, &mut state, head, keys);
         }
@@ -117,7 +178,7 @@ impl<E: Stored> Kernel for Task<'_, E> {
     }
 }
 
-impl<E: Stored> Task<'_, E> {
+impl<P: Paged> Task<'_, P> {
     fn rows(&self) -> usize {
         self.tokens.len() * self.heads.len()
     }
@@ -127,15 +188,14 @@ impl<E: Stored> Task<'_, E> {
         self.queries.all - self.queries.new + token
     }
 
-    /// Where row `r` starts in the queries and the output.
-    fn offset(&self, row: usize) -> usize {
-        let (token, head) = (row / self.heads.len(), row % self.heads.len());
-        ((self.tokens.start + token) * self.queries.heads + self.heads.start + head) * self.queries.dim
+    /// Token and head of a row.
+    fn place(&self, row: usize) -> [usize; 2] {
+        [self.tokens.start + row / self.heads.len(), self.heads.start + row % self.heads.len()]
     }
 
     #[inline(always)]
     fn start<S: Simd>(&self, s: S) -> State {
-        let (rows, dim) = (self.rows(), self.queries.dim);
+        let (rows, dim) = (self.rows(), self.queries.shape.dim);
         let mut state = State {
             q: Scratch::new(rows * dim),
             scores: Scratch::new(rows * KEYS),
@@ -148,7 +208,8 @@ impl<E: Stored> Task<'_, E> {
         state.total.fill(0.0);
         let scale = s.splat(self.options.scale);
         for (r, to) in state.q.chunks_exact_mut(dim).enumerate() {
-            let from = &self.queries.q[self.offset(r)..][..dim];
+            let [token, head] = self.place(r);
+            let from = &self.queries.q[token * self.queries.stride + head * dim..][..dim];
             for k in (0..dim).step_by(S::LANES) {
                 // SAFETY: cut to the `dim` numbers of both rows.
                 unsafe {
@@ -160,14 +221,17 @@ impl<E: Stored> Task<'_, E> {
         state
     }
 
-    /// Takes in the `keys` (places in the sequence) of one page.
+    /// Takes in the `keys` (places in the sequence, the first that of the page) of one page.
     #[inline(always)]
-    fn page<S: Simd>(&self, s: S, state: &mut State, head: PageHead<'_, E>, keys: Range<usize>) {
-        let (rows, dim) = (self.rows(), self.queries.dim);
+    fn page<S: Simd>(&self, s: S, state: &mut State, head: PageHead<'_, P::Number>, keys: Range<usize>) {
+        let (rows, dim) = (self.rows(), self.queries.shape.dim);
         let width = padded(dim);
         // One strip: keys and values come from memory and are used once.
         let ahead = if rows <= strip(S::LANES) { AHEAD } else { 0 };
-        assert!(head.keys.len() == dim * KEYS && head.values.len() == KEYS * width && keys.len() <= KEYS);
+        assert!(keys.len() <= KEYS && head.keys.len() == dim * KEYS);
+        assert!(head.values.len() >= keys.len() * width);
+        // Vectors of scores that any row sees.
+        let vectors = keys.len().div_ceil(S::LANES);
         let tile = Outer {
             a: state.q.as_ptr(),
             a_stride: dim,
@@ -181,9 +245,9 @@ impl<E: Stored> Task<'_, E> {
             ahead,
         };
         // SAFETY: queries and scores have `rows` rows; keys are `[dim, KEYS]`.
-        unsafe { product(s, rows, KEYS / S::LANES, tile) };
+        unsafe { product(s, rows, vectors, tile) };
         for row in 0..rows {
-            self.soften(s, state, row, head.scales, keys.start);
+            self.soften(s, state, row, head.scales, (keys.start, vectors * S::LANES));
         }
         let tile = Outer {
             a: state.scores.as_ptr(),
@@ -197,7 +261,7 @@ impl<E: Stored> Task<'_, E> {
             fresh: false,
             ahead,
         };
-        // SAFETY: as above; values are `[KEYS, width]`.
+        // SAFETY: as above; values are `[keys, width]`, or more.
         unsafe { product(s, rows, width / S::LANES, tile) };
     }
 
@@ -209,13 +273,13 @@ impl<E: Stored> Task<'_, E> {
         state: &mut State,
         row: usize,
         scales: Option<[&[f32]; 2]>,
-        page_start: usize,
+        (page_start, keys): (usize, usize),
     ) {
         let position = self.position(self.tokens.start + row / self.heads.len());
         let seen = self.options.visible(position, self.queries.all);
-        let from = seen.start.saturating_sub(page_start).min(KEYS);
-        let to = seen.end.saturating_sub(page_start).min(KEYS);
-        let scores = &mut state.scores[row * KEYS..(row + 1) * KEYS];
+        let from = seen.start.saturating_sub(page_start).min(keys);
+        let to = seen.end.saturating_sub(page_start).min(keys);
+        let scores = &mut state.scores[row * KEYS..][..keys];
         if from >= to {
             scores.fill(0.0);
             return;
@@ -225,15 +289,15 @@ impl<E: Stored> Task<'_, E> {
         scores[to..].fill(f32::NEG_INFINITY);
 
         let before = state.largest[row];
-        // SAFETY: whole vectors of `KEYS` numbers.
+        // SAFETY: whole vectors of `keys` numbers.
         unsafe {
             let mut largest = s.splat(before);
-            for k in (0..KEYS).step_by(S::LANES) {
+            for k in (0..keys).step_by(S::LANES) {
                 largest = s.at_least(largest, s.load(scores.as_ptr().add(k)));
             }
             let largest = s.largest(largest);
             let mut total = s.splat(0.0);
-            for k in (0..KEYS).step_by(S::LANES) {
+            for k in (0..keys).step_by(S::LANES) {
                 let at = scores.as_mut_ptr().add(k);
                 let mut weight = exp(s, s.sub(s.load(at), s.splat(largest)));
                 total = s.add(total, weight);
@@ -245,7 +309,7 @@ impl<E: Stored> Task<'_, E> {
             let mut sum = state.total[row];
             if largest != before {
                 let shrink = exp(s, s.splat(before - largest));
-                let width = padded(self.queries.dim);
+                let width = padded(self.queries.shape.dim);
                 let values = &mut state.values[row * width..(row + 1) * width];
                 for k in (0..width).step_by(S::LANES) {
                     let at = values.as_mut_ptr().add(k);
@@ -264,9 +328,9 @@ impl<E: Stored> Task<'_, E> {
         if scales.is_none() && self.options.softcap.is_none() {
             return;
         }
-        assert_eq!(scores.len(), KEYS);
-        for k in (0..KEYS).step_by(S::LANES) {
-            // SAFETY: whole vectors of `KEYS` numbers.
+        assert!(scores.len().is_multiple_of(S::LANES) && scores.len() <= KEYS);
+        for k in (0..scores.len()).step_by(S::LANES) {
+            // SAFETY: whole vectors of scores.
             unsafe {
                 let at = scores.as_mut_ptr().add(k);
                 let mut score = s.load(at);
@@ -283,12 +347,13 @@ impl<E: Stored> Task<'_, E> {
 
     #[inline(always)]
     fn finish<S: Simd>(&self, s: S, state: &State) {
-        let dim = self.queries.dim;
+        let dim = self.queries.shape.dim;
         for (r, values) in state.values.chunks_exact(padded(dim)).enumerate() {
             let total = s.splat(state.total[r]);
+            let [token, head] = self.place(r);
             // SAFETY: tasks have disjoint heads and tokens; the padded row has whole vectors.
             unsafe {
-                let out = self.out.at(self.offset(r), dim);
+                let out = self.out.at((token * self.queries.shape.heads + head) * dim, dim);
                 for k in (0..dim).step_by(S::LANES) {
                     let v = s.div(s.load(values.as_ptr().add(k)), total);
                     store_part(s, out.add(k), dim - k, v);

@@ -19,14 +19,22 @@ const WIDEN: usize = 5;
 /// Rows of `x` from which packing it is worth several threads.
 const PACK_PARALLEL: usize = 32;
 
-/// Writes all of `y`.
-pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, E>, y: Output<'_>) {
+/// Writes all of `y`; `then` is called with each range of rows and columns that has just been written.
+pub(super) fn run<E: Element>(
+    level: Level,
+    x: &[f32],
+    m: usize,
+    w: Weights<'_, E>,
+    y: Output<'_>,
+    then: impl Fn(Range<usize>, Range<usize>) + Send + Sync,
+) {
     if m == 0 || w.rows == 0 {
         return;
     }
     if w.cols == 0 {
         // SAFETY: the only writer.
         unsafe { std::ptr::write_bytes(y.at(0, m * w.rows), 0, m * w.rows) };
+        then(0..m, 0..w.rows);
         return;
     }
     let packed = pack(level, x, m, w.cols);
@@ -34,7 +42,7 @@ pub(super) fn run<E: Element>(level: Level, x: &[f32], m: usize, w: Weights<'_, 
     let tasks = w.rows.div_ceil(ROWS);
     for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
         let rows = task * ROWS..((task + 1) * ROWS).min(w.rows);
-        level.run(Block { x: packed, m, w, rows, first: 0, stride: w.rows, y });
+        level.run(Block { x: packed, m, w, rows, first: 0, stride: w.rows, y, then: &then });
     });
 }
 
@@ -58,7 +66,7 @@ pub(crate) fn tile(
     y: Output<'_>,
 ) {
     let w = Weights { numbers, rows, cols: numbers.len() / rows.max(1) };
-    level.run(Block { x, m, w, rows: 0..rows, first, stride, y });
+    level.run(Block { x, m, w, rows: 0..rows, first, stride, y, then: &|_, _| () });
 }
 
 /// Copies a strip of `x` to `[steps, M, LANES]`, with zeros after the last column.
@@ -96,7 +104,7 @@ impl Kernel for PackX<'_> {
 }
 
 /// The columns `first + rows` of `y`.
-struct Block<'a, E> {
+struct Block<'a, E, F> {
     /// Packed by [`PackX`].
     x: &'a [f32],
     m: usize,
@@ -107,9 +115,11 @@ struct Block<'a, E> {
     /// Columns of `y`.
     stride: usize,
     y: Output<'a>,
+    /// Follows with rows of `x` and of `w` whose products are written.
+    then: &'a F,
 }
 
-impl<E: Element> Kernel for Block<'_, E> {
+impl<E: Element, F: Fn(Range<usize>, Range<usize>)> Kernel for Block<'_, E, F> {
     type Out = ();
 
     #[inline(always)]
@@ -122,7 +132,8 @@ impl<E: Element> Kernel for Block<'_, E> {
         }
         // The rows of `W` come from memory for the first strip, and from the level-2 cache for the others.
         for first in (0..self.m).step_by(strip(S::LANES)) {
-            match (self.m - first).min(strip(S::LANES)) {
+            let height = (self.m - first).min(strip(S::LANES));
+            match height {
                 1 => self.streamed::<S, 1>(s, first),
                 2 => self.streamed::<S, 2>(s, first),
                 3 => self.streamed::<S, 3>(s, first),
@@ -130,11 +141,12 @@ impl<E: Element> Kernel for Block<'_, E> {
                 5 => self.streamed::<S, 5>(s, first),
                 _ => self.streamed::<S, 6>(s, first),
             }
+            (self.then)(first..first + height, self.rows.clone());
         }
     }
 }
 
-impl<E: Element> Block<'_, E> {
+impl<E: Element, F: Fn(Range<usize>, Range<usize>)> Block<'_, E, F> {
     /// One strip of `M` rows of `x` from `first`: every weight is used once, as it comes from memory.
     #[inline(always)]
     fn streamed<S: Simd, const M: usize>(&self, s: S, first: usize) {
@@ -189,6 +201,9 @@ impl<E: Element> Block<'_, E> {
                     4 => self.strip::<S, 4>(s, first, block.clone(), &tile),
                     5 => self.strip::<S, 5>(s, first, block.clone(), &tile),
                     _ => self.strip::<S, 6>(s, first, block.clone(), &tile),
+                }
+                if block.end == steps {
+                    (self.then)(first..first + height, self.rows.clone());
                 }
             }
         }

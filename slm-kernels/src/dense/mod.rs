@@ -9,8 +9,13 @@
 
 pub mod scalar;
 
+mod affine;
 pub(crate) mod backward;
 pub(crate) mod forward;
+
+pub(crate) use affine::affine_into;
+pub use affine::{Activation, affine};
+use std::ops::Range;
 
 use backward::Left;
 use burn::tensor::{bf16, f16};
@@ -118,12 +123,24 @@ pub fn dense_linear_dx(dy: &[f32], m: usize, w: &Matrix<'_>, dx: &mut [f32]) -> 
 
 /// [`dense_linear`] of checked lengths: writes all of `y`.
 pub(crate) fn linear_into(level: Level, x: &[f32], m: usize, w: &Matrix<'_>, y: Output<'_>) {
+    linear_then(level, x, m, w, y, |_, _| ());
+}
+
+/// [`linear_into`]; `then` follows with each range of rows and columns that has been written.
+fn linear_then(
+    level: Level,
+    x: &[f32],
+    m: usize,
+    w: &Matrix<'_>,
+    y: Output<'_>,
+    then: impl Fn(Range<usize>, Range<usize>) + Send + Sync,
+) {
     assert_eq!(x.len(), m * w.cols, "unchecked length");
     let (rows, cols) = (w.rows, w.cols);
     match w.numbers {
-        Numbers::F32(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
-        Numbers::F16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
-        Numbers::Bf16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y),
+        Numbers::F32(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y, then),
+        Numbers::F16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y, then),
+        Numbers::Bf16(numbers) => forward::run(level, x, m, Weights { numbers, rows, cols }, y, then),
     }
 }
 

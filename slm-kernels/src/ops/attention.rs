@@ -1,4 +1,4 @@
-//! [`attention`] and [`attention_cached`].
+//! [`attention`], [`attention_varlen`] and [`attention_cached`].
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
 
@@ -46,6 +46,62 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
         return fused::attention([q, k, v], options);
     }
     composed(q, k, v, options)
+}
+
+/// Attention within each of several sequences that lie behind one another in one row, without padding.
+///
+/// Parts of one wider tensor are read as they are, so that one product may make queries, keys and values.
+///
+/// # Shapes
+///
+/// `q`: `[1, tokens, heads, dim]`, `k`, `v`: `[1, tokens, kv_heads, dim]`, where `tokens` is the sum of `lengths`;
+/// result: as `q`, of its float type.
+///
+/// # Panics
+///
+/// On other shapes.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn attention_varlen(
+    [q, k, v]: [Tensor<4>; 3],
+    lengths: &[usize],
+    options: &AttentionOptions,
+) -> Tensor<4> {
+    let ([batch, tokens, heads, dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
+    assert_eq!([batch, tokens], [1, lengths.iter().sum()], "attention: tokens of all sequences");
+    let expected = [1, tokens, kv_heads, dim];
+    assert_eq!([k.dims(), v.dims()], [expected; 2], "attention: keys and values for the queries");
+    assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "attention: {heads} heads on {kv_heads}");
+    #[cfg(feature = "flex")]
+    if flex::runs(&q) && flex::runs(&k) && flex::runs(&v) {
+        let (shape, dtype) = (q.shape(), q.dtype());
+        let qkv = [q, k, v].map(|x| flex::tokens(flex::take(x)));
+        let how = (kernels::Shape { heads, kv_heads, dim }, options);
+        // SAFETY: the kernel writes all of its output.
+        let out = unsafe {
+            flex::tensor(shape, dtype, |out| {
+                if out.len() > 0 {
+                    let qkv = qkv.each_ref().map(flex::rows);
+                    kernels::attend_varlen(Level::best(), qkv, lengths, how, out);
+                }
+            })
+        };
+        return flex::wrap(out);
+    }
+    if let Some(length) = lengths.first().filter(|first| lengths.iter().all(|l| l == *first)) {
+        let [q, k, v] = [q, k, v].map(|x| {
+            let heads = x.dims()[2];
+            x.reshape([lengths.len(), *length, heads, dim])
+        });
+        return attention(q, k, v, options).reshape([1, tokens, heads, dim]);
+    }
+    let mut start = 0;
+    let parts = lengths.iter().filter(|length| **length > 0).map(|length| {
+        let part = |x: &Tensor<4>| x.clone().narrow(1, start, *length);
+        let y = attention(part(&q), part(&k), part(&v), options);
+        start += length;
+        y
+    });
+    Tensor::cat(parts.collect(), 1)
 }
 
 /// Appends `k` and `v` to `buffer`, then attends with `q` over all that it holds.
@@ -157,6 +213,29 @@ mod tests {
                 let got = attention(q.clone(), k.clone(), v.clone(), &options);
                 let want = composed(q, k, v, &options).into_data();
                 got.into_data().assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-5));
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_of_different_lengths_do_not_see_each_other() {
+        let device = Device::flex();
+        for (lengths, dim) in [(vec![3, 70, 1, 0, 130], 20), (vec![16; 5], 32), (vec![0], 8)] {
+            let tokens = lengths.iter().sum();
+            // Heads of queries, of keys and of values in one tensor, as one product makes them.
+            let all = Tensor::<4>::random([1, tokens, 8, dim], Distribution::Default, &device);
+            let [q, k, v] = [(0, 4), (4, 2), (6, 2)].map(|(at, heads)| all.clone().narrow(2, at, heads));
+            for causal in [true, false] {
+                let options = AttentionOptions { scale: 0.4, causal, window: Some(90), softcap: None };
+                let got = attention_varlen([q.clone(), k.clone(), v.clone()], &lengths, &options);
+                assert_eq!(got.dims(), q.dims());
+                let mut start = 0;
+                for length in lengths.iter().filter(|length| **length > 0) {
+                    let part = |x: &Tensor<4>| x.clone().narrow(1, start, *length);
+                    let want = composed(part(&q), part(&k), part(&v), &options).into_data();
+                    part(&got).into_data().assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-5));
+                    start += length;
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! [`dense_linear`].
+//! [`dense_linear`] and [`affine`].
 
 #[cfg(feature = "flex")]
 use burn::tensor::DType;
@@ -9,7 +9,9 @@ use super::{
     flex::{self, Constant},
     fused,
 };
-use crate::dense::check_features;
+use crate::dense::{Activation, check_features};
+#[cfg(feature = "flex")]
+use crate::{dense::affine_into, simd::Level};
 
 /// `x · Wᵀ`.
 ///
@@ -41,6 +43,43 @@ pub fn dense_linear<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
     composed(x, w)
 }
 
+/// `act(x · Wᵀ + b)`, in one pass on a host device ([`is_host`](super::is_host)).
+///
+/// # Shapes
+///
+/// `x`: `[.., in]`, `w`: `[out, in]`, `bias`: `[out]`, result: `[.., out]`, of the float type of `x`.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not `in`, or the bias is not of `out` numbers.
+#[cfg_attr(feature = "flex", expect(unsafe_code, reason = "kernels fill fresh memory"))]
+pub fn affine<const D: usize>(
+    x: Tensor<D>,
+    w: &Tensor<2>,
+    bias: &Tensor<1>,
+    activation: Activation,
+) -> Tensor<D> {
+    let features = check_features(w.dims()[1], x.dims().last().copied().unwrap_or(0));
+    assert_eq!(features, Ok(()), "affine layer");
+    assert_eq!(w.dims()[0], bias.dims()[0], "affine layer: a bias for each output");
+    #[cfg(feature = "flex")]
+    if let (true, Some(w), Some(bias)) = (flex::runs(&x), flex::host(w), flex::host(bias)) {
+        let (w, bias) = (flex::contiguous(w), flex::floats(bias));
+        let matrix = flex::matrix(&w);
+        let how = (&matrix, flex::slice(&bias), activation);
+        // SAFETY: the kernel writes all of its output.
+        let y = unsafe {
+            flex::product(flex::take(x), matrix.rows(), |x, m, y| affine_into(Level::best(), x, m, how, y))
+        };
+        return flex::wrap(y);
+    }
+    let y = super::add_bias(dense_linear(x, w), bias);
+    match activation {
+        Activation::Identity => y,
+        Activation::Gelu => super::gelu(y),
+    }
+}
+
 /// By burn's product.
 fn composed<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
     let mut shape = x.dims();
@@ -70,6 +109,25 @@ mod tests {
             let w = w.clone().cast(dtype);
             let got = dense_linear(x.clone(), &w).into_data();
             got.assert_approx_eq(&composed(x.clone(), &w).into_data(), Tolerance::<f32>::absolute(1e-4));
+        }
+    }
+
+    #[test]
+    fn affine_is_product_bias_and_activation() {
+        let device = Device::flex();
+        let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Default, &device);
+        let (x, w) = (random([2, 40, 5]).swap_dims(1, 2), random([1, 7, 40]).reshape([7, 40]));
+        let bias = random([1, 1, 7]).reshape([7]);
+        let sums = composed(x.clone(), &w) + bias.clone().unsqueeze();
+        for (activation, want) in
+            [(Activation::Identity, sums.clone()), (Activation::Gelu, burn::tensor::activation::gelu(sums))]
+        {
+            for w in [w.clone(), w.clone().cast(DType::F16)] {
+                let got = affine(x.clone(), &w, &bias, activation).into_data();
+                got.assert_approx_eq(&want.clone().into_data(), Tolerance::<f32>::absolute(1e-2));
+                let tracked = affine(x.clone().autodiff(), &w, &bias, activation).inner().into_data();
+                tracked.assert_approx_eq(&got, Tolerance::<f32>::absolute(1e-4));
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use burn::backend::{
 };
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16};
 
+use crate::attention::Tokens;
 use crate::dense::{Matrix, Numbers, linear_dx_into, linear_into};
 use crate::output::Output;
 use crate::simd::Level;
@@ -68,6 +69,22 @@ pub(super) fn slice(x: &FlexTensor) -> &[f32] {
     numbers.expect("made contiguous and f32 by `floats`")
 }
 
+/// `[1, tokens, heads, dim]` in `f32` with the numbers of a token behind one another, itself if it is already.
+pub(super) fn tokens(x: FlexTensor) -> FlexTensor {
+    let x = if x.dtype() == DType::F32 { x } else { Flex::float_cast(x, FloatDType::F32) };
+    let [_, _, heads, dim] = *x.layout().shape().as_slice() else { return contiguous(x) };
+    let strides = x.layout().strides();
+    let whole = (dim <= 1 || strides[3] == 1) && (heads <= 1 || usize::try_from(strides[2]) == Ok(dim));
+    if whole && strides[1] >= 0 { x } else { contiguous(x) }
+}
+
+/// The numbers of what [`tokens`] returned.
+pub(super) fn rows(x: &FlexTensor) -> Tokens<'_> {
+    let layout = x.layout();
+    let stride = usize::try_from(layout.strides()[1]).expect("made so by `tokens`");
+    Tokens { numbers: &x.storage::<f32>()[layout.start_offset()..], stride }
+}
+
 /// A tensor of `dtype` that `fill` writes in `f32`.
 ///
 /// # Safety
@@ -111,7 +128,8 @@ impl Constant {
     }
 }
 
-fn matrix(w: &FlexTensor) -> Matrix<'_> {
+/// The numbers of a weight that [`host`] let pass, made [`contiguous`].
+pub(super) fn matrix(w: &FlexTensor) -> Matrix<'_> {
     let (rows, cols) = (w.layout().shape()[0], w.layout().shape()[1]);
     let numbers = match w.dtype() {
         DType::F16 => w.as_slice::<f16>().map(Numbers::F16),
@@ -166,7 +184,11 @@ impl ConstantOps for Flex {
 ///
 /// # Safety
 /// As [`tensor`].
-unsafe fn product(x: FlexTensor, width: usize, kernel: impl FnOnce(&[f32], usize, Output<'_>)) -> FlexTensor {
+pub(super) unsafe fn product(
+    x: FlexTensor,
+    width: usize,
+    kernel: impl FnOnce(&[f32], usize, Output<'_>),
+) -> FlexTensor {
     let (mut dims, dtype) = (x.shape().to_vec(), x.dtype());
     let x = floats(x);
     if let Some(last) = dims.last_mut() {

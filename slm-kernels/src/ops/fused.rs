@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 
 use super::flex::{Constant, ConstantOps, contiguous, floats, in_place, is_flex, slice, tensor};
-use crate::attention::{self, AttentionOptions, Forward, KvBuffer, KvType};
+use crate::attention::{self, AttentionOptions, Forward, KvBuffer, KvType, Tokens};
 use crate::dense::linear_dw_into;
 use crate::output::Output;
 use crate::rows::{self, Gate, Heads, NormForward};
@@ -132,6 +132,14 @@ impl FusedOps for Flex {
     fn fused_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, options: AttentionOptions) -> FlexTensor {
         let ([batch, new, heads, dim], [all, kv_heads]) = sizes(&q, &k);
         let (shape, [q, k, v]) = (q.shape(), [q, k, v].map(floats));
+        if new == all && dim > 0 {
+            let rows = |x, heads| Tokens { numbers: slice(x), stride: heads * dim };
+            let qkv = [rows(&q, heads), rows(&k, kv_heads), rows(&v, kv_heads)];
+            let how = (attention::Shape { heads, kv_heads, dim }, &options);
+            let run =
+                |out: Output<'_>| attention::attend_varlen(Level::best(), qkv, &vec![all; batch], how, out);
+            return filled(shape, run);
+        }
         let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
         filled(shape, |out| {
             for b in 0..if queries == 0 { 0 } else { batch } {

@@ -1,4 +1,4 @@
-//! [`rms_norm`], [`rotate`], [`gated`], [`layer_norm`], [`gelu`] and [`add_bias`].
+//! [`rms_norm`], [`rotate`], [`gated`], [`layer_norm`], [`add_layer_norm`], [`gelu`] and [`add_bias`].
 
 use burn::tensor::{DType, Tensor, activation};
 
@@ -182,6 +182,40 @@ pub fn layer_norm<const D: usize>(
     if wide == dtype { y } else { y.cast(dtype) }
 }
 
+/// [`layer_norm`] of `x + residual`.
+///
+/// # Shapes
+///
+/// `residual`: as `x`; else as [`layer_norm`].
+///
+/// # Panics
+///
+/// On other shapes.
+pub fn add_layer_norm<const D: usize>(
+    x: Tensor<D>,
+    residual: Tensor<D>,
+    [weight, bias]: [&Tensor<1>; 2],
+    epsilon: f64,
+) -> Tensor<D> {
+    assert_eq!(x.dims(), residual.dims(), "add_layer_norm: shapes of the sum");
+    #[cfg(feature = "flex")]
+    if let (DType::F32, true, true, Some(residual), Some(w), Some(b)) = (
+        x.dtype(),
+        flex::runs(&x),
+        x.dims().last() == Some(&weight.dims()[0]) && weight.dims() == bias.dims(),
+        flex::host(&residual),
+        flex::host(weight),
+        flex::host(bias),
+    ) {
+        let [residual, w, b] = [residual, w, b].map(flex::floats);
+        let (weight, bias) = (flex::slice(&w), flex::slice(&b));
+        let normal = rows::Normal { weight, bias, epsilon: epsilon as f32 };
+        let run = |x: Output<'_>| rows::add_layer_norm_at(Level::best(), x, flex::slice(&residual), normal);
+        return flex::wrap(flex::in_place(flex::take(x), run));
+    }
+    layer_norm(x + residual, weight, bias, epsilon)
+}
+
 /// `x / 2 * (1 + erf(x / √2))`, computed in `f32`.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "flex")]
@@ -245,6 +279,8 @@ mod tests {
                 let deviation = (distance.clone() * distance.clone()).mean_dim(3).add_scalar(1e-6).sqrt();
                 let want = distance / deviation * weight.clone().unsqueeze() + bias.clone().unsqueeze();
                 assert_near(layer_norm(x.clone(), &weight, &bias, 1e-6), want.cast(dtype));
+                let want = layer_norm(x.clone() + y.clone(), &weight, &bias, 1e-6);
+                assert_near(add_layer_norm(x.clone(), y.clone(), [&weight, &bias], 1e-6), want);
                 assert_near(gelu(x.clone()), activation::gelu(wide.clone()).cast(dtype));
                 assert_near(add_bias(x.clone(), &bias), (wide + bias.clone().unsqueeze()).cast(dtype));
                 for kind in [Gate::Silu, Gate::GeluTanh] {

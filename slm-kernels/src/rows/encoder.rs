@@ -1,4 +1,4 @@
-//! What an encoder of the BERT family does to rows: [`layer_norm`], [`gelu`] and [`add_bias`].
+//! What an encoder of the BERT family does to rows: [`layer_norm`], [`add_layer_norm`], [`gelu`] and [`add_bias`].
 
 use super::{PER_TASK, check_rows};
 use crate::Result;
@@ -34,6 +34,23 @@ pub fn layer_norm(x: &mut [f32], normal: Normal<'_>) -> Result<()> {
     Ok(())
 }
 
+/// [`layer_norm`] of `x + residual`, in one pass.
+///
+/// # Shapes
+///
+/// `x` and `residual`: `[rows, width]`.
+///
+/// # Errors
+///
+/// As [`layer_norm`], and another length of the residual.
+pub fn add_layer_norm(x: &mut [f32], residual: &[f32], normal: Normal<'_>) -> Result<()> {
+    check_length("bias", normal.weight.len(), normal.bias.len())?;
+    check_rows("x", normal.weight.len(), x.len())?;
+    check_length("residual", x.len(), residual.len())?;
+    add_layer_norm_at(Level::best(), Output::new(x), residual, normal);
+    Ok(())
+}
+
 /// `x = x / 2 * (1 + erf(x / √2))`, in place (<https://arxiv.org/abs/1606.08415>), within 2e-7 of the true value or
 /// of its size.
 pub fn gelu(x: &mut [f32]) {
@@ -63,7 +80,15 @@ fn for_rows(len: usize, width: usize, task: impl Fn(usize, usize) + Send + Sync)
 
 /// [`layer_norm`] of checked lengths.
 pub(crate) fn layer_norm_at(level: Level, x: Output<'_>, normal: Normal<'_>) {
-    for_rows(x.len(), normal.weight.len(), |at, len| level.run(Norm { x, at, len, normal }));
+    let norm = |at, len| level.run(Norm { x, at, len, normal, residual: None });
+    for_rows(x.len(), normal.weight.len(), norm);
+}
+
+/// [`add_layer_norm`] of checked lengths.
+pub(crate) fn add_layer_norm_at(level: Level, x: Output<'_>, residual: &[f32], normal: Normal<'_>) {
+    assert_eq!(x.len(), residual.len(), "unchecked length");
+    let norm = |at, len| level.run(Norm { x, at, len, normal, residual: Some(&residual[at..at + len]) });
+    for_rows(x.len(), normal.weight.len(), norm);
 }
 
 struct Norm<'a> {
@@ -71,6 +96,8 @@ struct Norm<'a> {
     at: usize,
     len: usize,
     normal: Normal<'a>,
+    /// Of these rows.
+    residual: Option<&'a [f32]>,
 }
 
 impl Kernel for Norm<'_> {
@@ -82,12 +109,18 @@ impl Kernel for Norm<'_> {
         let width = self.normal.weight.len();
         let zero = s.splat(0.0);
         for row in (0..self.len).step_by(width.max(1)) {
+            let residual = self.residual.map(|residual| &residual[row..row + width]);
             // SAFETY: tasks have disjoint rows; vectors are cut to the row, and `load_part` fills with zeros.
             unsafe {
                 let x = self.x.at(self.at + row, width);
                 let mut sum = zero;
                 for k in (0..width).step_by(S::LANES) {
-                    sum = s.add(sum, load_part(s, x.add(k), width - k));
+                    let mut part = load_part(s, x.add(k), width - k);
+                    if let Some(residual) = residual {
+                        part = s.add(part, load_part(s, residual.as_ptr().add(k), width - k));
+                        store_part(s, x.add(k), width - k, part);
+                    }
+                    sum = s.add(sum, part);
                 }
                 let mean = s.sum(sum) / width as f32;
                 // Loaded like the row, so that the lanes beyond it have no distance.
@@ -125,29 +158,34 @@ struct Gelu<'a> {
 impl Kernel for Gelu<'_> {
     type Out = ();
 
-    /// erfc by formula 7.1.26 of Abramowitz and Stegun, without the cancellation that erf would have on the left.
     #[inline(always)]
     #[expect(unsafe_code, reason = "vectors of checked rows")]
     fn run<S: Simd>(self, s: S) {
-        let (zero, one) = (s.splat(0.0), s.splat(1.0));
         for k in (0..self.len).step_by(S::LANES) {
             // SAFETY: tasks have disjoint ranges; vectors are cut to the range.
             unsafe {
                 let at = self.x.at(self.at + k, (self.len - k).min(S::LANES));
-                let x = load_part(s, at, self.len - k);
-                let z = s.mul(s.at_least(x, s.sub(zero, x)), s.splat(std::f32::consts::FRAC_1_SQRT_2));
-                let t = s.div(one, s.fma(z, s.splat(0.327_591_1), one));
-                let mut p = s.splat(1.061_405_4);
-                p = s.fma(p, t, s.splat(-1.453_152));
-                p = s.fma(p, t, s.splat(1.421_413_8));
-                p = s.fma(p, t, s.splat(-0.284_496_74));
-                p = s.fma(p, t, s.splat(0.254_829_6));
-                let tail = s.mul(s.mul(p, t), exp(s, s.sub(zero, s.mul(z, z))));
-                let part = s.mul(s.mul(x, s.splat(0.5)), tail);
-                store_part(s, at, self.len - k, s.less(x, zero, part, s.sub(x, part)));
+                store_part(s, at, self.len - k, gelu_vector(s, load_part(s, at, self.len - k)));
             }
         }
     }
+}
+
+/// [`gelu`] of a vector: erfc by formula 7.1.26 of Abramowitz and Stegun, without the cancellation that erf would have on
+/// the left.
+#[inline(always)]
+pub(crate) fn gelu_vector<S: Simd>(s: S, x: S::V) -> S::V {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let z = s.mul(s.at_least(x, s.sub(zero, x)), s.splat(std::f32::consts::FRAC_1_SQRT_2));
+    let t = s.div(one, s.fma(z, s.splat(0.327_591_1), one));
+    let mut p = s.splat(1.061_405_4);
+    p = s.fma(p, t, s.splat(-1.453_152));
+    p = s.fma(p, t, s.splat(1.421_413_8));
+    p = s.fma(p, t, s.splat(-0.284_496_74));
+    p = s.fma(p, t, s.splat(0.254_829_6));
+    let tail = s.mul(s.mul(p, t), exp(s, s.sub(zero, s.mul(z, z))));
+    let part = s.mul(s.mul(x, s.splat(0.5)), tail);
+    s.less(x, zero, part, s.sub(x, part))
 }
 
 /// [`add_bias`] of checked lengths.
@@ -206,6 +244,12 @@ mod tests {
                 for (got, want) in got.iter().zip(&want) {
                     prop_assert!((got - want).abs() < 2e-4 * want.abs().max(1.0), "{level:?}: {got} {want}");
                 }
+                let residual = numbers(x.len(), seed + 3);
+                let (mut fused, mut want) = (x.clone(), x.clone());
+                want.iter_mut().zip(&residual).for_each(|(x, residual)| *x += residual);
+                layer_norm_at(level, Output::new(&mut want), normal);
+                add_layer_norm_at(level, Output::new(&mut fused), &residual, normal);
+                prop_assert_eq!(fused, want);
                 let (mut got, mut want) = (x.clone(), x.clone());
                 add_bias_at(level, Output::new(&mut got), &bias);
                 scalar::add_bias(&mut want, &bias);
@@ -235,6 +279,9 @@ mod tests {
         let normal = Normal { weight: &[1.0; 4], bias: &[0.0; 3], epsilon: 1e-5 };
         assert!(layer_norm(&mut [0.0; 8], normal).is_err());
         assert!(layer_norm(&mut [0.0; 7], Normal { bias: &[0.0; 4], ..normal }).is_err());
+        let normal = Normal { bias: &[0.0; 4], ..normal };
+        assert!(add_layer_norm(&mut [0.0; 8], &[0.0; 4], normal).is_err());
+        assert!(add_layer_norm(&mut [0.0; 8], &[0.0; 8], normal).is_ok());
         assert!(add_bias(&mut [0.0; 7], &[0.0; 4]).is_err());
     }
 }

@@ -11,8 +11,8 @@ mod tests;
 pub use backward::{NormForward, gated_backward, rms_norm_backward};
 #[cfg(feature = "flex")]
 pub(crate) use backward::{gated_backward_into, rms_norm_backward_into};
-pub use encoder::{Normal, add_bias, gelu, layer_norm};
-pub(crate) use encoder::{add_bias_at, gelu_at, layer_norm_at};
+pub use encoder::{Normal, add_bias, add_layer_norm, gelu, layer_norm};
+pub(crate) use encoder::{add_bias_at, add_layer_norm_at, gelu_at, gelu_vector, layer_norm_at};
 
 use crate::output::{Output, for_each_task};
 use crate::packed::check_length;

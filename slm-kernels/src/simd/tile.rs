@@ -152,6 +152,8 @@ unsafe fn strip_product<S: Simd, E: Element>(s: S, height: usize, vectors: usize
             8
         } else if left >= 4 {
             4
+        } else if left >= 2 {
+            2
         } else {
             1
         };
@@ -167,6 +169,12 @@ unsafe fn strip_product<S: Simd, E: Element>(s: S, height: usize, vectors: usize
                 (4, 4) => outer::<S, E, 4, 4>(s, tile),
                 (5, 4) => outer::<S, E, 5, 4>(s, tile),
                 (_, 4) => outer::<S, E, 6, 4>(s, tile),
+                (1, 2) => outer::<S, E, 1, 2>(s, tile),
+                (2, 2) => outer::<S, E, 2, 2>(s, tile),
+                (3, 2) => outer::<S, E, 3, 2>(s, tile),
+                (4, 2) => outer::<S, E, 4, 2>(s, tile),
+                (5, 2) => outer::<S, E, 5, 2>(s, tile),
+                (_, 2) => outer::<S, E, 6, 2>(s, tile),
                 (1, _) => outer::<S, E, 1, 1>(s, tile),
                 (2, _) => outer::<S, E, 2, 1>(s, tile),
                 (3, _) => outer::<S, E, 3, 1>(s, tile),
