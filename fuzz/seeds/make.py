@@ -116,7 +116,26 @@ def sampler():
     put("sampler", "mirostat", json.dumps({"temperature": 1.0, "mirostat": {"tau": 3.0, "eta": 0.2}}))
 
 
+def rows():
+    pair = '{"instruction": "Add.", "input": "1 and 2", "output": "3", "source": "s", "group": 7, "license": "MIT"}'
+    chat = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": ' \
+        '[{"function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}], "tools": [{"name": "f"}]}'
+    prefer = '{"prompt": "q", "chosen": "\\n\\nHuman: q\\n\\nAssistant: good", "rejected": "bad"}'
+    share = '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "kto_tag": true}'
+    put("rows", "lines", "\0" + "\n".join([pair, chat, prefer, share, '{"text": "t"}', "bad"]))
+    put("rows", "list", "\1[" + ",\n".join([pair, share, "7"]) + "]")
+    put("rows", "commas", '\2question,answer,label\n"a ""b""\nc",d,true\nshort\n')
+    put("rows", "tabs", "\3prompt\tcompletion\na\tb\n")
+
+
+def texts():
+    put("texts", "mojibake", "CafÃ© donâ€™t Ã¢â‚¬â„¢")
+    put("texts", "markup", "<p>a &amp; b</p><ul><li>c</li></ul><script>x</script>```\n<p>\n```")
+    put("texts", "private", "ann@example.org +49 30 5550 1234 4111 1111 1111 1111 DE89 3704 0044 0532 0130 00 12345678Z 2001:db8::1")
+    put("texts", "page", "Home\n\nThe number of the rivers that have... One.\n\n- a\n- b\n# c {d}")
+
+
 if __name__ == "__main__":
-    for make in (config, safetensors, gguf, template, tokenizer, sampler):
+    for make in (config, safetensors, gguf, template, tokenizer, sampler, rows, texts):
         (HERE / make.__name__).mkdir(exist_ok=True)
         make()

@@ -17,6 +17,26 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// A format that this build cannot read or write.
+    #[error("{path}: {format} is not built in\nhint: enable the feature `{feature}` of slm-data")]
+    Feature {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
+    /// A row that does not fit into the file being written.
+    #[error("{path}, row {row}: {reason}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row, counted from 1.
+        row: usize,
+        /// What does not fit.
+        reason: String,
+    },
     /// No line of a file is an example.
     #[error(
         "{path} has no usable line ({lines} lines read{first})\nhint: one JSON object per line with \
@@ -47,6 +67,14 @@ pub enum Error {
         /// Name of the setting.
         field: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A model that was lent to a step failed.
+    #[error("{what} failed: {reason}")]
+    Model {
+        /// What it was lent for.
+        what: &'static str,
+        /// What it said, or what is wrong with what it gave.
         reason: String,
     },
     /// Too few groups for the parts asked for.

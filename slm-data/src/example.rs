@@ -12,6 +12,8 @@ pub enum Role {
     User,
     /// The model whose words are learned.
     Assistant,
+    /// The result of a tool call.
+    Tool,
 }
 
 /// One turn.
@@ -24,7 +26,7 @@ pub struct Message {
 }
 
 /// A conversation to learn from or to evaluate on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Example {
     /// The turns, oldest first.
     pub messages: Vec<Message>,
@@ -34,6 +36,16 @@ pub struct Example {
     /// Examples of one group (a template, a document, a patient) never straddle a split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Licence of the text, as an SPDX expression where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+}
+
+impl Message {
+    /// A turn.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
 }
 
 impl Example {
@@ -45,7 +57,7 @@ impl Example {
                 Message { role: Role::Assistant, content: answer.into() },
             ],
             source: source.into(),
-            group: None,
+            ..Self::default()
         }
     }
 
@@ -64,6 +76,12 @@ impl Example {
     /// The last assistant turn, or an empty string.
     pub fn answer(&self) -> &str {
         self.messages.iter().rev().find(|m| m.role == Role::Assistant).map_or("", |m| m.content.as_str())
+    }
+
+    /// 32 hexadecimal digits of all turns in normal form: equal for rows that are equal but for case, white
+    /// space and Unicode form.
+    pub fn fingerprint(&self) -> String {
+        format!("{:032x}", crate::curate::row_hash(self))
     }
 
     fn first(&self, role: Role) -> &str {

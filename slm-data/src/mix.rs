@@ -3,7 +3,9 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
+use crate::duplicates::dot;
 use crate::text::real;
 use crate::{Error, Example, Result};
 
@@ -45,6 +47,33 @@ pub fn mix_replay(domain: &[Example], general: &[Example], ratio: f64, seed: u64
     Ok(mixed)
 }
 
+/// The general examples that are nearest to the domain, as indices in ascending order: for replay of what the
+/// training is most likely to overwrite.
+///
+/// `domain` and `general` are unit vectors of one length. Each general example counts by its largest cosine with
+/// a domain example; those above `limit` are left out, for they are the domain itself.
+///
+/// # Errors
+/// When the vectors have different lengths.
+pub fn nearest_replay(
+    domain: &[Vec<f32>],
+    general: &[Vec<f32>],
+    count: usize,
+    limit: f32,
+) -> Result<Vec<usize>> {
+    let width = domain.first().or(general.first()).map_or(0, Vec::len);
+    if domain.iter().chain(general).any(|vector| vector.len() != width) {
+        return Err(Error::config("replay.vectors", format!("expected vectors of length {width}")));
+    }
+    let closeness = |vector: &Vec<f32>| domain.iter().map(|other| dot(vector, other)).fold(-1.0, f32::max);
+    let near: Vec<f32> = general.par_iter().map(closeness).collect();
+    let mut order: Vec<usize> = (0..general.len()).filter(|&at| near[at] <= limit).collect();
+    order.sort_by(|&a, &b| near[b].total_cmp(&near[a]).then(a.cmp(&b)));
+    order.truncate(count);
+    order.sort_unstable();
+    Ok(order)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +108,16 @@ mod tests {
         let mix = |seed| mix_replay(&rows("domain", 50), &rows("general", 80), 0.3, seed);
         assert_eq!(mix(1)?, mix(1)?);
         assert_ne!(mix(1)?, mix(2)?);
+        Ok(())
+    }
+
+    #[test]
+    fn near_general_rows_come_first_and_the_domain_itself_does_not() -> Result<()> {
+        let domain = [vec![1.0, 0.0]];
+        let general = [vec![0.0, 1.0], vec![0.8, 0.6], vec![1.0, 0.0], vec![0.6, 0.8]];
+        assert_eq!(nearest_replay(&domain, &general, 2, 0.95)?, [1, 3]);
+        assert_eq!(nearest_replay(&domain, &general, 9, 1.0)?, [0, 1, 2, 3]);
+        assert!(nearest_replay(&domain, &[vec![1.0]], 1, 1.0).is_err());
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sets::DisjointSets;
 use crate::text::{self, real};
 use crate::{Error, Example, Result};
 
@@ -66,6 +67,10 @@ pub fn split(examples: Vec<Example>, config: &SplitConfig) -> Result<Splits> {
             }
         }
     }
+    Ok(assign(examples, parts))
+}
+
+fn assign(examples: Vec<Example>, parts: Vec<Part>) -> Splits {
     let mut splits = Splits::default();
     for (example, part) in examples.into_iter().zip(parts) {
         match part {
@@ -74,10 +79,47 @@ pub fn split(examples: Vec<Example>, config: &SplitConfig) -> Result<Splits> {
             Part::Test => splits.test.push(example),
         }
     }
-    Ok(splits)
+    splits
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Splits examples by time: what was learned from is older than what is measured with.
+///
+/// `time` gives a number or a text that sorts like the time (`2026-03-14`). Rows are ordered by it; the newest
+/// are the test, those before them the validation. Rows of one time stay together, and so do rows of one group
+/// or question, which go to the oldest part that one of them falls into: a question that was asked before is
+/// no test of what is new. Rows without a time are old.
+///
+/// # Errors
+/// When a share is out of range.
+pub fn split_by_time<T: Ord>(
+    examples: Vec<Example>,
+    config: &SplitConfig,
+    time: impl Fn(&Example) -> Option<T>,
+) -> Result<Splits> {
+    config.check()?;
+    let times: Vec<Option<T>> = examples.iter().map(time).collect();
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order.sort_by(|&a, &b| times[a].cmp(&times[b]).then(a.cmp(&b)));
+    let total = real(examples.len());
+    let mut parts = vec![Part::Train; examples.len()];
+    for (rank, &at) in order.iter().enumerate() {
+        let same = rank > 0 && times[order[rank - 1]] == times[at];
+        let position = real(rank) / total;
+        parts[at] = match () {
+            () if same => parts[order[rank - 1]],
+            () if times[at].is_none() || position < 1.0 - config.validation - config.test => Part::Train,
+            () if position < 1.0 - config.test => Part::Validation,
+            () => Part::Test,
+        };
+    }
+    for group in independent_groups(&examples, config.seed) {
+        let oldest = group.iter().map(|&at| parts[at]).min().unwrap_or(Part::Train);
+        group.into_iter().for_each(|at| parts[at] = oldest);
+    }
+    Ok(assign(examples, parts))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Train,
     Validation,
@@ -149,29 +191,6 @@ fn independent_groups(examples: &[Example], seed: u64) -> Vec<Vec<usize>> {
     named.into_iter().map(|(_, _, rows)| rows).collect()
 }
 
-/// Union-find with path halving.
-#[derive(Debug)]
-struct DisjointSets(Vec<usize>);
-
-impl DisjointSets {
-    fn new(len: usize) -> Self {
-        Self((0..len).collect())
-    }
-
-    fn root(&mut self, mut at: usize) -> usize {
-        while self.0[at] != at {
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
-        }
-        at
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +250,29 @@ mod tests {
         assert_eq!(split(examples(1, 10), &all)?.train.len(), 10);
         let large = SplitConfig { validation: 0.0, test: 0.9, seed: 0 };
         assert_eq!(split(examples(2, 10), &large)?.test.len(), 10);
+        Ok(())
+    }
+
+    #[test]
+    fn the_newest_rows_are_the_test_unless_they_were_there_before() -> Result<()> {
+        let mut rows = examples(100, 1);
+        rows.reverse();
+        rows.push(Example::pair("q0", "again", "").in_group("new"));
+        let time = |row: &Example| match row.answer() {
+            "again" => Some(1000),
+            _ => row.question()[1..].parse::<usize>().ok().filter(|&n| n > 4),
+        };
+        let splits = split_by_time(rows, &SplitConfig::default(), time)?;
+        let numbers = |rows: &[Example]| {
+            rows.iter().filter_map(|row| row.question()[1..].parse().ok()).collect::<Vec<usize>>()
+        };
+        let least = |rows: &[Example]| numbers(rows).into_iter().min();
+        assert_eq!((splits.train.len(), splits.validation.len(), splits.test.len()), (82, 10, 9));
+        assert_eq!(
+            (least(&splits.train), least(&splits.validation), least(&splits.test)),
+            (Some(0), Some(81), Some(91))
+        );
+        assert!(splits.train.iter().any(|row| row.answer() == "again"));
         Ok(())
     }
 

@@ -5,11 +5,30 @@ use unicode_normalization::UnicodeNormalization;
 /// The form in which texts are compared: Unicode NFKC, lower case, one space between words.
 pub(crate) fn normalize(text: &str) -> String {
     if text.is_ascii() {
-        return collapse(text.chars().map(|c| c.to_ascii_lowercase()));
+        return collapse_ascii(text);
     }
     // Lower case can leave the normal form (`İ`), hence the second pass.
     let lower: String = text.nfkc().flat_map(char::to_lowercase).collect();
     collapse(lower.nfkc())
+}
+
+/// [`collapse`] in lower case, by bytes.
+fn collapse_ascii(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut gap = false;
+    for byte in text.bytes() {
+        // White space as `char::is_whitespace` has it: U+000B too.
+        if matches!(byte, b' ' | 0x09..=0x0d) {
+            gap = !out.is_empty();
+        } else {
+            if gap {
+                out.push(b' ');
+                gap = false;
+            }
+            out.push(byte.to_ascii_lowercase());
+        }
+    }
+    String::from_utf8(out).unwrap_or_default()
 }
 
 fn collapse(chars: impl Iterator<Item = char>) -> String {

@@ -51,6 +51,7 @@ fn example() -> impl Strategy<Value = Example> {
             messages,
             source: source.to_owned(),
             group: group.map(str::to_owned),
+            ..Example::default()
         })
 }
 

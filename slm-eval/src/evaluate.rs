@@ -213,6 +213,7 @@ pub(crate) fn to_message(message: &slm_data::Message) -> Message {
         slm_data::Role::System => Role::System,
         slm_data::Role::User => Role::User,
         slm_data::Role::Assistant => Role::Assistant,
+        slm_data::Role::Tool => Role::Tool,
     };
     Message::new(role, message.content.clone())
 }

@@ -138,7 +138,7 @@ fn the_turns_before_the_last_answer_are_the_prompt() -> Result<()> {
             Obedient.stream(request, on_text)
         }
     }
-    let example = Example { messages, source: "chat".into(), group: None };
+    let example = Example { messages, source: "chat".into(), ..Example::default() };
     let mut config = EvalConfig::default();
     config.generation.max_new_tokens = 7;
     let evaluation = evaluate(&Reader, &[example], &config, &mut |_, _| {})?;
@@ -166,8 +166,9 @@ fn a_suite_that_cannot_be_scored_is_refused_before_it_is_asked() {
     let level = EvalConfig { level: 1.0, ..EvalConfig::default() };
     let price = CostModel { per_hour: f64::NAN, ..CostModel::default() };
     let good = Example::pair("say x", "x", "");
-    let mute = Example { messages: good.messages[..1].to_vec(), source: "file:7".into(), group: None };
-    let sudden = Example { messages: good.messages[1..].to_vec(), source: String::new(), group: None };
+    let mute =
+        Example { messages: good.messages[..1].to_vec(), source: "file:7".into(), ..Example::default() };
+    let sudden = Example { messages: good.messages[1..].to_vec(), ..Example::default() };
     for (examples, config, expected) in [
         (vec![good.clone(), mute], EvalConfig::default(), "example 1 (file:7): it has no assistant turn"),
         (vec![sudden], EvalConfig::default(), "no turn before the answer"),

@@ -76,7 +76,7 @@ fn only_the_answers_count() -> Result<()> {
         turn(Role::User, "and?"),
         turn(Role::Assistant, "no"),
     ];
-    let example = Example { messages, source: String::new(), group: None };
+    let example = Example { messages, ..Example::default() };
     let config = PerplexityConfig::default();
     let found = answer_perplexity(&uniform(128)?, std::slice::from_ref(&example), &config)?;
     // "yes" and "no", each with its </s>.

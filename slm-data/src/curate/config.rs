@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use whatlang::Lang;
 
-use super::pii::PiiConfig;
+use super::pii::{PiiAction, PiiConfig};
+use super::reason::{DropReason, Verdict};
 use super::schema::AnswerSchema;
-use crate::{Error, Result};
+use crate::clean::{C4Rules, CleanConfig, GopherRules};
+use crate::duplicates::{Shingle, Similarity};
+use crate::{Error, Example, Result};
 
 /// Whether a step without settings of its own runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,10 +28,14 @@ pub enum Switch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CurateConfig {
+    /// Repairs of the texts, before anything else.
+    pub clean: Option<CleanConfig>,
     /// Personal data and secrets.
     pub pii: PiiConfig,
     /// Characters of question and answer.
     pub length: Option<LengthConfig>,
+    /// Rules for pages of text, on the answers; off by default.
+    pub web: Option<WebConfig>,
     /// Refusals and template phrases.
     pub refusals: Option<RefusalConfig>,
     /// Repetition and gibberish.
@@ -52,8 +59,10 @@ pub struct CurateConfig {
 impl Default for CurateConfig {
     fn default() -> Self {
         Self {
+            clean: Some(CleanConfig::default()),
             pii: PiiConfig::default(),
             length: Some(LengthConfig::default()),
+            web: None,
             refusals: Some(RefusalConfig::default()),
             quality: Some(QualityConfig::default()),
             language: Some(LanguageConfig::default()),
@@ -84,6 +93,31 @@ pub struct LengthConfig {
 impl Default for LengthConfig {
     fn default() -> Self {
         Self { min_question: 3, max_question: 16_384, min_answer: 1, max_answer: 16_384 }
+    }
+}
+
+/// Rules for pages of text; `null` (`None`) turns one off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebConfig {
+    /// Quality and repetition.
+    pub gopher: Option<GopherRules>,
+    /// Whole sentences. Lines that do not pass stay in the row; only whole texts are judged here.
+    pub c4: Option<C4Rules>,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { gopher: Some(GopherRules::default()), c4: Some(C4Rules::default()) }
+    }
+}
+
+impl WebConfig {
+    pub(crate) fn judge(&self, example: &Example) -> Option<Verdict> {
+        let text = example.answer();
+        let gopher = self.gopher.as_ref().and_then(|rules| rules.check(text));
+        let found = gopher.or_else(|| self.c4.as_ref().and_then(|rules| rules.check(text).err()))?;
+        Some(Verdict::new(DropReason::WebText, format!("{found:?}")))
     }
 }
 
@@ -142,7 +176,7 @@ impl Default for LanguageConfig {
 }
 
 /// How overlap with the evaluation set is found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecontaminationConfig {
     /// Words of a sequence; one shared sequence is enough. Shorter questions must be equal.
@@ -150,11 +184,15 @@ pub struct DecontaminationConfig {
     /// A sequence in more different training questions than this is a phrase of a template and does not
     /// count (Brown et al. 2020, appendix C).
     pub common: usize,
+    /// Smallest similarity (Jaccard of the questions' character 5-grams) to a question of the evaluation set
+    /// at which a row is dropped; `null` (`None`), the default, compares sequences of words only. Rows of one
+    /// template are similar without being leaks.
+    pub similarity: Option<f64>,
 }
 
 impl Default for DecontaminationConfig {
     fn default() -> Self {
-        Self { words: 8, common: 10 }
+        Self { words: 8, common: 10, similarity: None }
     }
 }
 
@@ -192,10 +230,14 @@ impl Default for ContradictionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NearDuplicateConfig {
-    /// Smallest Jaccard similarity of the questions' character 5-grams, above 0 and at most 1.
+    /// Smallest Jaccard similarity of the sets of sequences, above 0 and at most 1.
     pub threshold: f64,
-    /// 5-grams in more than this share of the rows (and in more than 50 rows) belong to the template of the
-    /// questions and are left out; 1 keeps all.
+    /// What the sets consist of.
+    pub shingle: Shingle,
+    /// Which text of a row.
+    pub compared: Compared,
+    /// Sequences in more than this share of the rows (and in more than 50 rows) belong to the template of the
+    /// texts and are left out; 1 keeps all.
     pub template_share: f64,
     /// Whether answers are looked at too.
     pub rule: NearRule,
@@ -203,8 +245,27 @@ pub struct NearDuplicateConfig {
 
 impl Default for NearDuplicateConfig {
     fn default() -> Self {
-        Self { threshold: 0.85, template_share: 0.5, rule: NearRule::SameMeaning }
+        Self {
+            threshold: 0.85,
+            shingle: Shingle::default(),
+            compared: Compared::Question,
+            template_share: 0.5,
+            rule: NearRule::SameMeaning,
+        }
     }
+}
+
+/// Which text of rows is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// All user turns.
+    #[default]
+    Question,
+    /// The last answer.
+    Answer,
+    /// The question, and the answer after it.
+    Both,
 }
 
 /// Which rows with similar questions are duplicates.
@@ -221,6 +282,25 @@ pub enum NearRule {
 }
 
 impl CurateConfig {
+    /// No step but that of turns that are missing or empty.
+    pub fn none() -> Self {
+        Self {
+            clean: None,
+            pii: PiiConfig { action: PiiAction::Keep, ..PiiConfig::default() },
+            length: None,
+            web: None,
+            refusals: None,
+            quality: None,
+            language: None,
+            truncation: Switch::Off,
+            schema: None,
+            decontamination: None,
+            contradictions: None,
+            exact_duplicates: Switch::Off,
+            near_duplicates: None,
+        }
+    }
+
     /// Whether all settings are in range.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(length) = &self.length {
@@ -243,6 +323,9 @@ impl CurateConfig {
         if self.decontamination.as_ref().is_some_and(|d| d.words == 0) {
             return Err(Error::config("decontamination.words", "expected at least 1, got 0"));
         }
+        if let Some(similarity) = self.decontamination.as_ref().and_then(|d| d.similarity) {
+            share("decontamination.similarity", similarity)?;
+        }
         if let Some(contradictions) = &self.contradictions {
             share("contradictions.majority", contradictions.majority)?;
         }
@@ -252,12 +335,17 @@ impl CurateConfig {
 
 impl NearDuplicateConfig {
     pub(crate) fn check(&self) -> Result<()> {
-        share("near_duplicates.template_share", self.template_share)?;
-        if self.threshold > 0.0 && self.threshold <= 1.0 {
-            return Ok(());
-        }
-        let reason = format!("expected above 0 and at most 1, got {}", self.threshold);
-        Err(Error::config("near_duplicates.threshold", reason))
+        self.similarity().check().map_err(|error| match error {
+            Error::Config { field, reason } => {
+                Error::config(field.replace("similarity", "near_duplicates"), reason)
+            }
+            other => other,
+        })
+    }
+
+    pub(crate) fn similarity(&self) -> Similarity {
+        let Self { threshold, shingle, template_share, .. } = *self;
+        Similarity { threshold, shingle, template_share }
     }
 }
 

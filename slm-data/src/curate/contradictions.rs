@@ -80,7 +80,7 @@ fn settle(
 }
 
 /// The file or generator of a row: its source without the number of the line.
-pub(super) fn origin(source: &str) -> &str {
+pub(crate) fn origin(source: &str) -> &str {
     match source.rsplit_once(':') {
         Some((origin, line)) if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) => origin,
         _ => source,

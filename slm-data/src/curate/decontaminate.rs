@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::config::DecontaminationConfig;
 use super::reason::{DropReason, Verdict};
+use crate::duplicates::{Rules, Similarity, question, search};
 use crate::{Example, Role, text};
 
 /// A verdict per row: rows whose question equals one of the evaluation set or shares a sequence of words
@@ -49,7 +50,28 @@ pub(super) fn decontaminate(
         let detail = format!("shares \"{}\" with the evaluation set", text::shorten(&sequence, 100));
         Some(Verdict::new(DropReason::Contaminated, detail))
     };
-    texts.iter().zip(&shared).map(judge).collect()
+    let mut verdicts: Vec<Option<Verdict>> = texts.iter().zip(&shared).map(judge).collect();
+    if let Some(threshold) = config.similarity {
+        for (at, similarity) in similar(rows, evaluation, threshold) {
+            let detail = format!("similarity {similarity:.2} to a question of the evaluation set");
+            verdicts[at].get_or_insert_with(|| Verdict::new(DropReason::Contaminated, detail));
+        }
+    }
+    verdicts
+}
+
+/// Rows whose question is similar to one of the evaluation set.
+fn similar(rows: &[&Example], evaluation: &[Example], threshold: f64) -> Vec<(usize, f64)> {
+    let held = evaluation.len();
+    let normal = |at: usize| if at < held { question(&evaluation[at]) } else { question(rows[at - held]) };
+    let similarity = Similarity { threshold: threshold.max(f64::MIN_POSITIVE), ..Similarity::default() };
+    let rules = Rules { may_equal: &|at, of| of < held && at >= held, duplicates_count: true };
+    let found = search(held + rows.len(), &normal, &similarity, &rules);
+    found
+        .into_iter()
+        .enumerate()
+        .filter_map(|(at, found)| Some((at - held.min(at), found?.similarity)))
+        .collect()
 }
 
 /// The user turns in the form in which they are compared.
@@ -117,6 +139,22 @@ mod tests {
             &[held, "is it up"],
         );
         assert_eq!(found, [true, true, false, true]);
+    }
+
+    #[test]
+    fn similar_questions_are_found_where_that_is_asked_for() {
+        let held = [Example::pair("Why does the storage service refuse to start after an update?", "b", "")];
+        let rows = [
+            "Why did the storage service refuse to start after updates?",
+            "Why does the printer smell of an update?",
+        ]
+        .map(|question| Example::pair(question, "a", ""));
+        let rows: Vec<&Example> = rows.iter().collect();
+        let found = |similarity| {
+            let config = DecontaminationConfig { similarity, ..DecontaminationConfig::default() };
+            decontaminate(&rows, &held, &config).iter().map(Option::is_some).collect::<Vec<_>>()
+        };
+        assert_eq!((found(None), found(Some(0.5))), (vec![false, false], vec![true, false]));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::reason::{DropReason, Verdict};
 use crate::{Example, Role, text};
 
 /// What is asked: all turns but the last answer, in normal form, and the answer.
-pub(crate) fn row_key(example: &Example) -> (String, String) {
+pub(super) fn row_key(example: &Example) -> (String, String) {
     let last = example.messages.iter().rposition(|message| message.role == Role::Assistant);
     let mut context = String::new();
     for (at, message) in example.messages.iter().enumerate().filter(|(at, _)| Some(*at) != last) {
@@ -17,21 +19,31 @@ pub(crate) fn row_key(example: &Example) -> (String, String) {
             Role::System => "s:",
             Role::User => "u:",
             Role::Assistant => "a:",
+            Role::Tool => "t:",
         });
         context.push_str(&text::normalize(&message.content));
     }
     (context, text::normalize(example.answer()))
 }
 
+/// 128 bits of a row: two different rows of a billion have the same with a probability below 1e-20.
+pub(crate) fn row_hash(example: &Example) -> u128 {
+    let (context, answer) = row_key(example);
+    let half =
+        |seed| text::mix(text::hash(context.as_bytes(), seed) ^ text::hash(answer.as_bytes(), seed + 1));
+    u128::from(half(1)) << 64 | u128::from(half(3))
+}
+
 /// A verdict per row: rows that an earlier one equals.
 pub(super) fn exact_duplicates(rows: &[&Example]) -> Vec<Option<Verdict>> {
-    let mut first: HashMap<(String, String), usize> = HashMap::with_capacity(rows.len());
+    let keys: Vec<u128> = rows.par_iter().map(|row| row_hash(row)).collect();
+    let mut first: HashMap<u128, usize> = HashMap::with_capacity(rows.len());
     let mut verdicts = Vec::with_capacity(rows.len());
-    for (at, row) in rows.iter().enumerate() {
-        let earlier = *first.entry(row_key(row)).or_insert(at);
+    for (at, key) in keys.into_iter().enumerate() {
+        let earlier = *first.entry(key).or_insert(at);
         verdicts.push((earlier != at).then(|| {
             let detail = format!("equals an earlier row of {}", rows[earlier].source);
-            Verdict::new(DropReason::ExactDuplicate, detail)
+            Verdict::new(DropReason::ExactDuplicate, detail).of(rows[earlier])
         }));
     }
     verdicts

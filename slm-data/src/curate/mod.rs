@@ -3,7 +3,7 @@
 mod config;
 mod contradictions;
 mod decontaminate;
-pub(crate) mod duplicates;
+mod duplicates;
 mod language;
 mod near;
 mod pii;
@@ -15,21 +15,26 @@ mod schema;
 mod structure;
 mod truncated;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use config::{
-    ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
-    LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch,
+    Compared, ContradictionConfig, ContradictionScope, CurateConfig, DecontaminationConfig, LanguageConfig,
+    LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch, WebConfig,
 };
-pub use near::{NearDuplicate, near_duplicates};
-pub use pii::{PiiAction, PiiConfig, PiiKind};
+pub use near::near_duplicates;
+pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};
 pub use schema::{AnswerSchema, Determined};
 
+pub(crate) use contradictions::origin;
+pub(crate) use duplicates::row_hash;
+
+use crate::clean::clean_text;
 use crate::{Example, Result};
 use language::Languages;
 use reason::Verdict;
@@ -49,7 +54,7 @@ pub struct Curated {
 }
 
 /// A row that was dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// The row as it was when it was dropped: redacted, unless dropping is the action for personal data.
     pub example: Example,
@@ -57,6 +62,9 @@ pub struct Dropped {
     pub reason: DropReason,
     /// What gave it away.
     pub detail: String,
+    /// [`fingerprint`](Example::fingerprint) of the row that it is a duplicate of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
 }
 
 /// Drops rows that would teach something wrong, and replaces personal data.
@@ -74,12 +82,14 @@ pub fn curate(examples: Vec<Example>, evaluation: &[Example], config: &CurateCon
     config.check()?;
     let before = report::Before::of(&examples);
     let mut pipeline = Pipeline { steps: Vec::new(), rows: examples, dropped: Vec::new() };
+    let cleaned = clean(&mut pipeline, config);
     pipeline.each(Step::Structure, structure::check_turns);
     let redactions = personal_data(&mut pipeline, &config.pii);
     single_rows(&mut pipeline, config)?;
     sets_of_rows(&mut pipeline, evaluation, config);
     let Pipeline { steps, rows: kept, dropped } = pipeline;
     let mut report = before.report(&steps, &kept, &dropped);
+    report.cleaned_rows = cleaned;
     report.redacted_rows = redactions.rows;
     report.redactions = redactions.counts;
     Ok(Curated { kept, dropped, redacted: redactions.rows, report })
@@ -113,10 +123,28 @@ impl Pipeline {
         for (example, verdict) in rows.into_iter().zip(verdicts) {
             match verdict {
                 None => self.rows.push(example),
-                Some(Verdict { reason, detail }) => self.dropped.push(Dropped { example, reason, detail }),
+                Some(Verdict { reason, detail, of }) => {
+                    self.dropped.push(Dropped { example, reason, detail, of });
+                }
             }
         }
     }
+}
+
+/// Repairs texts; returns the number of rows that were changed.
+fn clean(pipeline: &mut Pipeline, config: &CurateConfig) -> usize {
+    let Some(config) = &config.clean else { return 0 };
+    let changed = pipeline.rows.par_iter_mut().map(|row| {
+        let mut any = false;
+        for message in &mut row.messages {
+            if let Cow::Owned(text) = clean_text(&message.content, config) {
+                message.content = text;
+                any = true;
+            }
+        }
+        usize::from(any)
+    });
+    changed.sum()
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +190,9 @@ fn personal_data(pipeline: &mut Pipeline, config: &PiiConfig) -> Redactions {
 fn single_rows(pipeline: &mut Pipeline, config: &CurateConfig) -> Result<()> {
     if let Some(length) = &config.length {
         pipeline.each(Step::Length, |row| structure::check_length(row, length));
+    }
+    if let Some(web) = &config.web {
+        pipeline.each(Step::Web, |row| web.judge(row));
     }
     if let Some(refusals) = &config.refusals {
         let refusals = Refusals::new(refusals);

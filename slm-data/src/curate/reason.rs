@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Example;
+
 /// A step of the pipeline; the order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +17,8 @@ pub enum Step {
     PersonalData,
     /// Characters of question and answer.
     Length,
+    /// Rules for pages of text.
+    Web,
     /// Refusals and template phrases.
     Refusal,
     /// Repetition and gibberish.
@@ -35,6 +39,12 @@ pub enum Step {
     LabelNoise,
     /// Almost the same question.
     NearDuplicates,
+    /// Scores, and what was selected by them.
+    Selection,
+    /// Answers that their source does not support.
+    Support,
+    /// A step that was written outside of this crate.
+    Custom,
 }
 
 /// Why a row was dropped.
@@ -52,6 +62,8 @@ pub enum DropReason {
     TooShort,
     /// More characters than allowed.
     TooLong,
+    /// A rule of Gopher or C4.
+    WebText,
     /// A refusal, or a phrase of an assistant about itself.
     Refusal,
     /// One word, or the same few words, over and over.
@@ -80,6 +92,14 @@ pub enum DropReason {
     LabelNoise,
     /// Almost the same question as an earlier row.
     NearDuplicate,
+    /// The score is below the limit.
+    LowScore,
+    /// Other rows were selected.
+    NotSelected,
+    /// The passage that the answer should be from does not say it.
+    Unsupported,
+    /// A step that was written outside of this crate; the detail says why.
+    Custom,
 }
 
 impl DropReason {
@@ -89,6 +109,7 @@ impl DropReason {
             Self::Structure | Self::EmptyTurn => Step::Structure,
             Self::PersonalData => Step::PersonalData,
             Self::TooShort | Self::TooLong => Step::Length,
+            Self::WebText => Step::Web,
             Self::Refusal => Step::Refusal,
             Self::Repetition | Self::Gibberish => Step::Quality,
             Self::Language => Step::Language,
@@ -99,6 +120,9 @@ impl DropReason {
             Self::ExactDuplicate => Step::ExactDuplicates,
             Self::LabelNoise => Step::LabelNoise,
             Self::NearDuplicate => Step::NearDuplicates,
+            Self::LowScore | Self::NotSelected => Step::Selection,
+            Self::Unsupported => Step::Support,
+            Self::Custom => Step::Custom,
         }
     }
 }
@@ -109,6 +133,7 @@ impl fmt::Display for Step {
             Self::Structure => "structure",
             Self::PersonalData => "personal data",
             Self::Length => "length",
+            Self::Web => "web rules",
             Self::Refusal => "refusal",
             Self::Quality => "quality",
             Self::Language => "language",
@@ -119,6 +144,9 @@ impl fmt::Display for Step {
             Self::ExactDuplicates => "exact duplicates",
             Self::LabelNoise => "label noise",
             Self::NearDuplicates => "near duplicates",
+            Self::Selection => "selection",
+            Self::Support => "support",
+            Self::Custom => "custom",
         })
     }
 }
@@ -131,6 +159,7 @@ impl fmt::Display for DropReason {
             Self::PersonalData => "personal data",
             Self::TooShort => "too short",
             Self::TooLong => "too long",
+            Self::WebText => "web text",
             Self::Refusal => "refusal",
             Self::Repetition => "repetition",
             Self::Gibberish => "gibberish",
@@ -145,6 +174,10 @@ impl fmt::Display for DropReason {
             Self::ExactDuplicate => "exact duplicate",
             Self::LabelNoise => "label noise",
             Self::NearDuplicate => "near duplicate",
+            Self::LowScore => "low score",
+            Self::NotSelected => "not selected",
+            Self::Unsupported => "unsupported",
+            Self::Custom => "custom",
         })
     }
 }
@@ -154,10 +187,17 @@ impl fmt::Display for DropReason {
 pub(crate) struct Verdict {
     pub(crate) reason: DropReason,
     pub(crate) detail: String,
+    /// Fingerprint of the row that it is a duplicate of.
+    pub(crate) of: Option<String>,
 }
 
 impl Verdict {
     pub(crate) fn new(reason: DropReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), of: None }
+    }
+
+    /// The same for a duplicate of a row.
+    pub(crate) fn of(self, row: &Example) -> Self {
+        Self { of: Some(row.fingerprint()), ..self }
     }
 }

@@ -28,6 +28,8 @@ pub struct CurationReport {
     pub dropped: usize,
     /// The steps that ran, in order.
     pub steps: Vec<StepReport>,
+    /// Rows whose text was repaired, whether they were kept or not.
+    pub cleaned_rows: usize,
     /// Rows in which something was redacted, whether they were kept or not.
     pub redacted_rows: usize,
     /// Redactions in those rows by kind.
@@ -63,7 +65,7 @@ pub struct ReasonReport {
 }
 
 /// A dropped row, shortened. Rows with personal data show placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Sample {
     /// Where the row came from.
     pub source: String,
@@ -154,6 +156,7 @@ impl Before {
             kept: kept.len(),
             dropped: dropped.len(),
             steps: step_reports(steps, self.input, dropped),
+            cleaned_rows: 0,
             redacted_rows: 0,
             redactions: BTreeMap::new(),
             lengths: Lengths {
@@ -194,7 +197,7 @@ fn step_reports(steps: &[Step], input: usize, dropped: &[Dropped]) -> Vec<StepRe
 }
 
 impl Sample {
-    fn of(row: &Dropped) -> Self {
+    pub(crate) fn of(row: &Dropped) -> Self {
         let hidden = row.reason == DropReason::PersonalData;
         let all = PiiKind::ALL.into_iter().collect();
         let redacted = hidden.then(|| super::pii::redact(&row.example, &all)).flatten();
@@ -236,6 +239,9 @@ impl fmt::Display for CurationReport {
             for reason in &step.reasons {
                 writeln!(f, "{:<18} {:<18} {:>9}", "", reason.reason, reason.count)?;
             }
+        }
+        if self.cleaned_rows > 0 {
+            writeln!(f, "repaired in {} rows: encoding, control characters or markup", self.cleaned_rows)?;
         }
         if self.redacted_rows > 0 {
             let kinds: Vec<_> =

@@ -48,8 +48,7 @@ mod tests {
     fn turns() {
         let only_user = Example {
             messages: vec![Message { role: Role::User, content: "hi".into() }],
-            source: String::new(),
-            group: None,
+            ..Example::default()
         };
         assert_eq!(reason(check_turns(&only_user)), Some(DropReason::Structure));
         assert_eq!(reason(check_turns(&Example::pair("hi", " \n", ""))), Some(DropReason::EmptyTurn));

@@ -1,34 +1,27 @@
-//! Examples as JSON lines.
+//! Rows of one kind as a list.
 
-use std::io::Write;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use super::{Layout, Loaded, RowReader, RowWriter};
+use crate::{Error, Example, FromRow, Result, Row};
 
-use super::lines::for_each_line;
-use super::{BadLine, Loaded, write_atomically};
-use crate::{Error, Example, Message, Result, Role};
-
-/// Reads examples from a JSONL file, plain or gzip, line by line.
+/// Reads the conversations of a file; [`RowReader`] says which formats and schemas there are.
 ///
-/// The schema is recognised on each line, in this order: `messages` (a list of `role` and `content`),
-/// `instruction` with `output` and perhaps `input`, `prompt` with `completion`, `question` with `answer`.
-/// `source` and `group` are taken over where they are; without `source` it is the file's name and the line:
-/// `train.jsonl:7`. An `input` follows its `instruction` after a blank line. Blank lines do not count.
+/// An `input` follows its `instruction` after a blank line. Blank lines do not count.
 ///
 /// # Errors
 /// When the file cannot be read, or no line is an example.
 pub fn read_examples(path: impl AsRef<Path>) -> Result<Loaded<Example>> {
+    read_rows(path)
+}
+
+/// Reads the rows of one kind; lines of other kinds are skipped and counted.
+///
+/// # Errors
+/// When the file cannot be read, or no line is of this kind.
+pub fn read_rows<T: FromRow>(path: impl AsRef<Path>) -> Result<Loaded<T>> {
     let path = path.as_ref();
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut loaded = Loaded { items: Vec::new(), skipped: Vec::new(), lines: 0 };
-    for_each_line(path, |line, text| {
-        loaded.lines += 1;
-        match text.and_then(|text| parse(text, || format!("{file}:{line}"))) {
-            Ok(example) => loaded.items.push(example),
-            Err(reason) => loaded.skipped.push(BadLine { file: path.to_owned(), line, reason }),
-        }
-    })?;
+    let loaded = RowReader::open(path)?.load()?;
     if loaded.items.is_empty() {
         let first = loaded.skipped.first();
         let first = first.map_or(String::new(), |bad| format!("; line {}: {}", bad.line, bad.reason));
@@ -37,89 +30,18 @@ pub fn read_examples(path: impl AsRef<Path>) -> Result<Loaded<Example>> {
     Ok(loaded)
 }
 
-/// Writes examples as JSON lines in the `messages` schema; gzip where the name ends in `.gz`.
+/// Writes examples in the `messages` schema; the name decides the format, as for [`RowWriter`].
 ///
 /// The file appears under its name only when it is complete.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_examples(path: impl AsRef<Path>, examples: &[Example]) -> Result<()> {
-    write_atomically(path.as_ref(), |out: &mut dyn Write| {
-        for example in examples {
-            serde_json::to_writer(&mut *out, example)?;
-            out.write_all(b"\n")?;
-        }
-        Ok(())
-    })
-}
-
-fn parse(text: &str, default_source: impl Fn() -> String) -> Result<Example, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Object(object) = value else {
-        return Err("not a JSON object".to_owned());
-    };
-    let messages = match object.get("messages") {
-        Some(messages) => conversation(messages)?,
-        None => pair(&object)?,
-    };
-    let source = label(&object, "source")?.filter(|source| !source.is_empty());
-    let group = label(&object, "group")?;
-    Ok(Example { messages, source: source.unwrap_or_else(default_source), group })
-}
-
-fn conversation(value: &Value) -> Result<Vec<Message>, String> {
-    let turns = value.as_array().ok_or("`messages` is not a list")?;
-    if turns.is_empty() {
-        return Err("`messages` is empty".to_owned());
+    let mut writer = RowWriter::create(path, Layout::Messages)?;
+    for example in examples {
+        writer.write(&Row::Conversation(example.clone()))?;
     }
-    turns.iter().map(turn).collect()
-}
-
-fn turn(value: &Value) -> Result<Message, String> {
-    let field = |name: &str| {
-        let text = value.get(name).and_then(Value::as_str);
-        text.ok_or_else(|| format!("a message has no text `{name}`"))
-    };
-    let role = match field("role")? {
-        "system" => Role::System,
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        other => return Err(format!("role `{other}` is not system, user or assistant")),
-    };
-    Ok(Message { role, content: field("content")?.to_owned() })
-}
-
-fn pair(object: &Map<String, Value>) -> Result<Vec<Message>, String> {
-    const SCHEMAS: [(&str, &str); 3] =
-        [("instruction", "output"), ("prompt", "completion"), ("question", "answer")];
-    let Some((ask, reply)) =
-        SCHEMAS.into_iter().find(|(ask, reply)| object.contains_key(*ask) && object.contains_key(*reply))
-    else {
-        let keys: Vec<&str> = object.keys().map(String::as_str).collect();
-        return Err(format!("no known schema in the keys [{}]", keys.join(", ")));
-    };
-    let text = |name: &str| match object.get(name) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        _ => Err(format!("`{name}` is not a text")),
-    };
-    let mut question = text(ask)?;
-    if ask == "instruction" && object.get("input").is_some_and(|input| !input.is_null()) {
-        let input = text("input")?;
-        if !input.trim().is_empty() {
-            question = format!("{question}\n\n{input}");
-        }
-    }
-    Ok(Example::pair(question, text(reply)?, "").messages)
-}
-
-/// A text or a number, as text.
-fn label(object: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
-    match object.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(_) => Err(format!("`{name}` is neither a text nor a number")),
-    }
+    writer.finish().map(|_| ())
 }
 
 #[cfg(test)]
@@ -129,6 +51,8 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
+    use crate::io::{Counts, Entry, convert};
+    use crate::{Document, Feedback, Message, Preference, Role};
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -144,7 +68,7 @@ mod tests {
             r#"{"question":"Who?","answer":"Nobody.","group":"g"}"#,
             r#"{"messages":[{"role":"system","content":"Be short."},{"role":"user","content":"Hi"},{"role":"assistant","content":"Hi."}]}"#,
             r#"{"prompt":"cut"#,
-            r#"{"messages":[{"role":"tool","content":"x"}]}"#,
+            r#"{"messages":[{"role":"tutor","content":"x"}]}"#,
             r#"{"text":"no schema"}"#,
             r#"{"prompt":"2+2?","completion":4}"#,
             "[1]",
@@ -160,7 +84,7 @@ mod tests {
         assert_eq!(loaded.items[4].messages.len(), 3);
         let bad: Vec<usize> = loaded.skipped.iter().map(|bad| bad.line).collect();
         assert_eq!(bad, [7, 8, 9, 10, 11]);
-        assert!(loaded.skipped[1].reason.contains("`tool`"), "{}", loaded.skipped[1].reason);
+        assert!(loaded.skipped[1].reason.contains("`tutor`"), "{}", loaded.skipped[1].reason);
         assert!(loaded.skipped[2].reason.contains("[text]"), "{}", loaded.skipped[2].reason);
         Ok(())
     }
@@ -208,6 +132,103 @@ mod tests {
         fs::write(&cut, &bytes[..bytes.len() - 10])?;
         assert!(matches!(read_examples(&cut), Err(Error::Io { .. })));
         assert!(matches!(write_examples(dir.path().join("no/such"), &[]), Err(Error::Io { .. })));
+        Ok(())
+    }
+
+    fn rows() -> Vec<Row> {
+        let mut example = Example::pair("a\nb, \"c\"", "{\"d\": [1]}", "s").in_group("g");
+        example.licence = Some("CC-BY-4.0".to_owned());
+        let prompt = vec![Message::new(Role::User, "q")];
+        let (chosen, rejected) = ("good".to_owned(), "bad".to_owned());
+        vec![
+            example.clone().into(),
+            Example::pair("[1] é", "ä", "t").into(),
+            Feedback { example, label: true }.into(),
+            Preference { prompt, chosen, rejected, source: "p".to_owned(), ..Preference::default() }.into(),
+            Document { id: "d".to_owned(), text: "line\nline".to_owned() }.into(),
+        ]
+    }
+
+    fn formats() -> Vec<&'static str> {
+        let mut formats = vec!["jsonl", "jsonl.gz", "json", "csv", "tsv.gz"];
+        if cfg!(feature = "zstd") {
+            formats.extend(["jsonl.zst", "csv.zst"]);
+        }
+        if cfg!(feature = "parquet") {
+            formats.push("parquet");
+        }
+        formats
+    }
+
+    #[test]
+    fn every_kind_of_row_survives_every_format() -> Outcome {
+        let dir = tempdir()?;
+        for format in formats() {
+            for (at, row) in rows().into_iter().enumerate() {
+                let path = dir.path().join(format!("{at}.{format}"));
+                let mut writer = RowWriter::create(&path, Layout::Messages)?;
+                // More than a batch of columns.
+                for _ in 0..1030 {
+                    writer.write(&row)?;
+                }
+                assert_eq!(writer.finish()?, 1030);
+                let read = read_rows::<Row>(&path)?;
+                assert!(read.items.iter().all(|found| *found == row), "{format}: {:?}", read.items.first());
+                assert_eq!((read.items.len(), read.skipped.len()), (1030, 0), "{format}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn counts_add_up_in_every_format() -> Outcome {
+        let dir = tempdir()?;
+        let quarantine = dir.path().join("bad.jsonl");
+        let bad = dir.path().join("in.jsonl");
+        let list = dir.path().join("in.json");
+        fs::write(
+            &bad,
+            "{\"prompt\":\"a\",\"completion\":\"b\"}\n\nnonsense\n{\"messages\":[]}\n{\"text\":\"t\"}\n",
+        )?;
+        fs::write(&list, r#"[{"question":"a","answer":"b"}, {"question":"a"}, 7"#)?;
+        for format in formats() {
+            let out = dir.path().join(format!("out.{format}"));
+            let counts = convert(&[&bad, &list], &out, Layout::Alpaca, &quarantine)?;
+            // Columns have no place for raw text among pairs.
+            let rows = if format.starts_with("json") { 3 } else { 2 };
+            assert_eq!(counts, Counts { lines: 7, rows, bad: 7 - rows }, "{format}");
+            assert_eq!(read_rows::<Row>(&out)?.items.len(), rows);
+            let told = fs::read_to_string(&quarantine)?;
+            assert_eq!(told.lines().count(), counts.bad);
+            assert!(told.contains("\"line\":3,\"reason\":\"not JSON"), "{told}");
+        }
+        assert_eq!(fs::read_dir(dir.path())?.count(), 3 + formats().len(), "temporary files are left over");
+        Ok(())
+    }
+
+    #[test]
+    fn a_writer_that_is_dropped_leaves_the_old_file() -> Outcome {
+        let dir = tempdir()?;
+        let path = dir.path().join("rows.jsonl");
+        fs::write(&path, "old")?;
+        let mut writer = RowWriter::create(&path, Layout::Messages)?;
+        writer.write(&rows()[0])?;
+        drop(writer);
+        assert_eq!(fs::read_to_string(&path)?, "old");
+        assert_eq!(fs::read_dir(dir.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn rows_of_other_kinds_are_bad_lines_of_this_one() -> Outcome {
+        let dir = tempdir()?;
+        let path = dir.path().join("rows.jsonl");
+        let mut writer = RowWriter::create(&path, Layout::Messages)?;
+        rows().iter().try_for_each(|row| writer.write(row))?;
+        writer.finish()?;
+        let mut reader = RowReader::<Preference>::open(&path)?;
+        let found = (&mut reader).filter(|entry| matches!(entry, Ok(Entry::Row(_)))).count();
+        assert_eq!((found, reader.counts()), (1, Counts { lines: 5, rows: 1, bad: 4 }));
         Ok(())
     }
 }

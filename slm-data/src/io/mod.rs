@@ -1,20 +1,27 @@
 //! Files of examples and folders of documents.
 
+mod codec;
+#[cfg(feature = "parquet")]
+mod columns;
+mod convert;
 mod documents;
 mod examples;
-mod lines;
+mod raw;
+mod reader;
+mod schema;
+mod writer;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
+pub use convert::convert;
+pub(crate) use convert::write_bad_line;
 pub use documents::read_documents;
-pub use examples::{read_examples, write_examples};
-
-use crate::{Error, Result};
+pub(crate) use documents::row_files;
+pub use examples::{read_examples, read_rows, write_examples};
+pub use reader::{Counts, Entry, RowReader};
+pub use schema::Layout;
+pub use writer::RowWriter;
+pub(crate) use writer::write_atomically;
 
 /// What was read, and what could not be.
 ///
@@ -38,32 +45,4 @@ pub struct BadLine {
     pub line: usize,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// Writes a file beside `path` and renames it once it is complete; gzip where the name ends in `.gz`.
-fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        if is_gzip_name(path) {
-            let mut gzip = GzEncoder::new(file, Compression::default());
-            write(&mut gzip)?;
-            file = gzip.finish()?;
-        } else {
-            write(&mut file)?;
-        }
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    written.map_err(|source| {
-        // The first error is the one to report; the file may not even exist.
-        let _ = fs::remove_file(&temporary);
-        Error::io(path, source)
-    })
-}
-
-fn is_gzip_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }

@@ -30,6 +30,7 @@ pub fn training_texts(
             Role::System => slm_core::Role::System,
             Role::User => slm_core::Role::User,
             Role::Assistant => slm_core::Role::Assistant,
+            Role::Tool => slm_core::Role::Tool,
         };
         Message::new(role, m.content.as_str())
     };

@@ -7,25 +7,29 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::PiiKind;
+use super::national::national;
 use super::numbers::{iban_length, is_card_network, is_iban, luhn};
 
-/// A finding: the bytes `start..end`.
+/// A finding in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) kind: PiiKind,
+pub struct Found {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+    /// What it is.
+    pub kind: PiiKind,
 }
 
 /// Findings in order, without overlaps. Where two kinds overlap, the more certain one counts.
-pub(crate) fn find(text: &str, kinds: &BTreeSet<PiiKind>) -> Vec<Found> {
-    use PiiKind::{Card, Email, Iban, Ipv4, Phone, Secret};
+pub fn find(text: &str, kinds: &BTreeSet<PiiKind>) -> Vec<Found> {
+    use PiiKind::{Card, Email, Iban, Ipv4, Ipv6, NationalId, Phone, Secret};
     // Most rows hold none: cheap tests spare the patterns.
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let mut found: Vec<Found> = Vec::new();
     // What is found is blanked out for the kinds after it, which then see the text as it will be.
     let mut rest = Cow::Borrowed(text);
-    for kind in [Secret, Email, Iban, Card, Phone, Ipv4] {
+    for kind in [Secret, Email, Iban, Card, NationalId, Ipv6, Phone, Ipv4] {
         if !kinds.contains(&kind) {
             continue;
         }
@@ -33,6 +37,10 @@ pub(crate) fn find(text: &str, kinds: &BTreeSet<PiiKind>) -> Vec<Found> {
             Secret => secrets(&rest),
             Email if text.contains('@') => scan(&rest, &EMAIL, GLUE, |span| Some(span.len())),
             Iban if digits > 6 => scan(&rest, &IBAN, GLUE, iban),
+            NationalId if digits > 5 => national(&rest, |start, end| {
+                stands_alone(&rest, start, end, GLUE) && !among_groups(&rest, start, end)
+            }),
+            Ipv6 if rest.contains(':') => scan(&rest, &IPV6, ".-", ipv6),
             Card if digits > 13 => scan(&rest, &CARD, GLUE, card),
             Phone if digits > 6 => phones(&rest),
             Ipv4 if digits > 3 => scan(&rest, &IPV4, ".-", ipv4),
@@ -64,6 +72,7 @@ static CARD: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 static IPV4: LazyLock<Regex> = LazyLock::new(|| pattern(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
+static IPV6: LazyLock<Regex> = LazyLock::new(|| pattern(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"));
 static INTERNATIONAL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\+[1-9][0-9]{0,14}(?:[ .\-/]?(?:\([0-9]{1,6}\)|[0-9]{1,6})){0,6}"));
 static AMERICAN: LazyLock<Regex> = LazyLock::new(|| {
@@ -141,6 +150,14 @@ fn stands_alone(text: &str, start: usize, end: usize, glue: &str) -> bool {
     !signed && free(before.next(), before.next()) && free(after.next(), after.next())
 }
 
+/// Whether groups of digits with spaces have another group beside them: they are part of a longer number.
+fn among_groups(text: &str, start: usize, end: usize) -> bool {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let before = text[..start].strip_suffix(' ').is_some_and(|rest| digit(rest.chars().next_back()));
+    let after = text[end..].strip_prefix(' ').is_some_and(|rest| digit(rest.chars().next()));
+    text[start..end].contains(' ') && (before || after)
+}
+
 fn digits(text: &str) -> Vec<u8> {
     text.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect()
 }
@@ -165,6 +182,13 @@ fn iban(span: &str) -> Option<usize> {
 
 fn ipv4(span: &str) -> Option<usize> {
     span.split('.').all(|part| part.parse::<u8>().is_ok()).then_some(span.len())
+}
+
+/// An address with at least two groups and a digit: `::` alone and `a::b` are rather code.
+fn ipv6(span: &str) -> Option<usize> {
+    let groups = span.split(':').filter(|group| !group.is_empty()).count();
+    let address = span.parse::<std::net::Ipv6Addr>().is_ok();
+    (address && groups > 1 && span.bytes().any(|byte| byte.is_ascii_digit())).then_some(span.len())
 }
 
 fn phones(text: &str) -> Vec<(usize, usize)> {

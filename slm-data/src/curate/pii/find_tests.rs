@@ -3,7 +3,8 @@
 use super::*;
 
 fn found(text: &str) -> Vec<(PiiKind, &str)> {
-    let kinds = PiiKind::ALL.into_iter().filter(|&kind| kind != PiiKind::Ipv4).collect();
+    let kinds =
+        PiiKind::ALL.into_iter().filter(|kind| !matches!(kind, PiiKind::Ipv4 | PiiKind::Ipv6)).collect();
     find(text, &kinds).into_iter().map(|f| (f.kind, &text[f.start..f.end])).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Personal data and secrets: found, and replaced by placeholders.
 
 mod find;
+mod national;
 mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Example, Message, text};
 
-pub(crate) use find::{Found, find};
+pub use find::{Found as PiiFinding, find as find_pii};
+use find::{Found, find};
 
 /// A kind of personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,13 +31,28 @@ pub enum PiiKind {
     Iban,
     /// An IPv4 address. Off by default: in logs it is what the row is about.
     Ipv4,
+    /// An IPv6 address. Off by default, as IPv4.
+    Ipv6,
+    /// A number that a state gives to a person, by its form and check digits, or after its name: of Belgium,
+    /// Brazil, Canada, China, Finland, France, Germany, India, Italy, the Netherlands, Poland, South Korea,
+    /// Spain, Sweden, Switzerland, the United Kingdom and the United States.
+    NationalId,
     /// An API key, token, password or private key, known by its prefix or by what stands before it.
     Secret,
 }
 
 impl PiiKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Email, Self::Phone, Self::Card, Self::Iban, Self::Ipv4, Self::Secret];
+    pub const ALL: [Self; 8] = [
+        Self::Email,
+        Self::Phone,
+        Self::Card,
+        Self::Iban,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::NationalId,
+        Self::Secret,
+    ];
 
     /// The name in placeholders: `EMAIL`.
     pub fn label(self) -> &'static str {
@@ -45,6 +62,8 @@ impl PiiKind {
             Self::Card => "CARD",
             Self::Iban => "IBAN",
             Self::Ipv4 => "IPV4",
+            Self::Ipv6 => "IPV6",
+            Self::NationalId => "NATIONAL_ID",
             Self::Secret => "SECRET",
         }
     }
@@ -74,9 +93,10 @@ pub struct PiiConfig {
 }
 
 impl Default for PiiConfig {
-    /// Redact everything but IPv4 addresses.
+    /// Redact everything but internet addresses.
     fn default() -> Self {
-        let kinds = PiiKind::ALL.into_iter().filter(|&kind| kind != PiiKind::Ipv4).collect();
+        let kinds =
+            PiiKind::ALL.into_iter().filter(|kind| !matches!(kind, PiiKind::Ipv4 | PiiKind::Ipv6)).collect();
         Self { action: PiiAction::Redact, kinds }
     }
 }
@@ -133,7 +153,8 @@ impl Placeholders {
     /// Numbers start after those of placeholders that are there already, from an earlier curation.
     fn after(example: &Example) -> Self {
         static EXISTING: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"\[(EMAIL|PHONE|CARD|IBAN|IPV4|SECRET)_(\d{1,9})\]").expect("a constant pattern")
+            let labels = PiiKind::ALL.map(PiiKind::label).join("|");
+            Regex::new(&format!(r"\[({labels})_(\d{{1,9}})\]")).expect("a constant pattern")
         });
         let mut next = BTreeMap::new();
         for message in &example.messages {
@@ -150,11 +171,11 @@ impl Placeholders {
 
     fn of(&mut self, kind: PiiKind, value: &str) -> String {
         let key = match kind {
-            PiiKind::Phone | PiiKind::Card | PiiKind::Iban => {
+            PiiKind::Phone | PiiKind::Card | PiiKind::Iban | PiiKind::NationalId => {
                 value.chars().filter(|c| c.is_alphanumeric() || *c == '+').collect()
             }
             PiiKind::Email => text::normalize(value),
-            PiiKind::Ipv4 | PiiKind::Secret => value.to_owned(),
+            PiiKind::Ipv4 | PiiKind::Ipv6 | PiiKind::Secret => value.to_owned(),
         };
         let next = &mut self.next;
         let name = self.names.entry((kind, key)).or_insert_with(|| {

@@ -52,19 +52,25 @@ fn a_long_instruction_in_front_does_not_make_rows_alike() {
 }
 
 #[test]
-fn similarity_is_that_of_the_sets() {
-    let set = |text: &str| shingles(text);
-    assert_eq!(jaccard(&set("abcdefghij"), &set("abcdefghij"), 0.5), Some(1.0));
-    // Five 5-grams each, four of them common.
-    assert_eq!(jaccard(&set("abcdefghi"), &set("bcdefghij"), 0.5), Some(4.0 / 6.0));
-    assert_eq!(jaccard(&set("abcdefghi"), &set("bcdefghij"), 0.7), None);
-    assert_eq!(jaccard(&[], &[], 0.5), None);
-    assert_eq!(set("äöüß").len(), 1);
-    assert_eq!(set("äöüßéàè").len(), 3);
-}
-
-#[test]
 fn settings_out_of_range_are_errors() {
     let config = NearDuplicateConfig { threshold: 1.5, ..NearDuplicateConfig::default() };
     assert!(near_duplicates(&[], &config).is_err());
+}
+
+#[test]
+fn the_answer_can_be_compared_too() {
+    let rows = [
+        Example::pair(
+            "Why is the first disk full of old files?",
+            "Because nobody deletes old log files.",
+            "",
+        ),
+        Example::pair("What fills the volume?", "Because nobody deletes old log files!", ""),
+    ];
+    let found = |compared| {
+        let rule = NearRule::SimilarQuestion;
+        let config = NearDuplicateConfig { compared, rule, ..NearDuplicateConfig::default() };
+        near_duplicates(&rows, &config).is_ok_and(|found| found[1].is_some())
+    };
+    assert_eq!([Compared::Question, Compared::Answer, Compared::Both].map(found), [false, true, false]);
 }

@@ -1,0 +1,72 @@
+//! Near duplicates among rows.
+
+use std::collections::BTreeSet;
+
+use super::config::{Compared, NearDuplicateConfig, NearRule};
+use super::reason::{DropReason, Verdict};
+use crate::duplicates::{NearDuplicate, Rules, question, search};
+use crate::{Example, Result, text};
+
+/// For each example the earlier one that it almost equals, if any.
+///
+/// The step of [`curate`](crate::curate) on its own, for measuring a threshold.
+///
+/// # Errors
+/// When a setting is out of range.
+pub fn near_duplicates(
+    examples: &[Example],
+    config: &NearDuplicateConfig,
+) -> Result<Vec<Option<NearDuplicate>>> {
+    config.check()?;
+    Ok(find(&examples.iter().collect::<Vec<_>>(), config))
+}
+
+/// A verdict per row.
+pub(super) fn near(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<Verdict>> {
+    let found = find(rows, config);
+    found
+        .into_iter()
+        .map(|found| {
+            let found = found?;
+            let earlier = rows.get(found.of)?;
+            let detail =
+                format!("similarity {:.2} to an earlier row of {}", found.similarity, earlier.source);
+            Some(Verdict::new(DropReason::NearDuplicate, detail).of(earlier))
+        })
+        .collect()
+}
+
+fn find(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<NearDuplicate>> {
+    let normal = |at: usize| match config.compared {
+        Compared::Question => question(rows[at]),
+        Compared::Answer => text::normalize(rows[at].answer()),
+        Compared::Both => format!("{}\n{}", question(rows[at]), text::normalize(rows[at].answer())),
+    };
+    let same = |at: usize, of: usize| same_meaning(rows[at], rows[of]);
+    let rules = match config.rule {
+        NearRule::SimilarQuestion => Rules::default(),
+        NearRule::SameMeaning => Rules { may_equal: &same, duplicates_count: false },
+    };
+    search(rows.len(), &normal, &config.similarity(), &rules)
+}
+
+/// Whether the answers do not repeat what differs between the questions.
+fn same_meaning(a: &Example, b: &Example) -> bool {
+    let (answer_a, answer_b) = (text::normalize(a.answer()), text::normalize(b.answer()));
+    if answer_a == answer_b {
+        return true;
+    }
+    let (question_a, question_b) = (question(a), question(b));
+    let only = |one: &str, other: &str| {
+        let other: BTreeSet<String> = text::tokens(other).map(str::to_owned).collect();
+        text::tokens(one).filter(|token| !other.contains(*token)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let repeats =
+        |question: Vec<String>, answer: Vec<String>| question.iter().any(|word| answer.contains(word));
+    !repeats(only(&question_a, &question_b), only(&answer_a, &answer_b))
+        && !repeats(only(&question_b, &question_a), only(&answer_b, &answer_a))
+}
+
+#[cfg(test)]
+#[path = "near_tests.rs"]
+mod tests;

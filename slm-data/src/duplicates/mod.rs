@@ -1,0 +1,16 @@
+//! Duplicates: exact, near, in meaning, and between parts.
+
+mod across;
+mod banding;
+mod near;
+mod semantic;
+mod shingles;
+
+pub(crate) use across::question;
+pub use across::{Leak, leaks};
+pub use near::{NearDuplicate, Similarity, near_duplicate_texts};
+pub(crate) use near::{Rules, search};
+pub(crate) use semantic::dot;
+pub use semantic::{Embed, embed, semantic_duplicates};
+pub(crate) use shingles::AsIs;
+pub use shingles::Shingle;

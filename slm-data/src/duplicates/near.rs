@@ -1,0 +1,238 @@
+//! Near duplicates: sketches find candidates, the exact similarity decides.
+//!
+//! Texts are compared by the Jaccard similarity of their sets of short sequences (Broder 1997), found by
+//! locality-sensitive hashing (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). One
+//! pass over the texts makes the keys of each, in parallel; texts that share a key, directly or through
+//! others, are then settled together. Which threads did it makes no difference.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::banding::Banding;
+use super::shingles::{AsIs, HashesSet, Shingle, jaccard};
+use crate::sets::DisjointSets;
+use crate::text::{self, real};
+use crate::{Error, Result};
+
+/// Texts that a sequence must be in, at the least, to be part of a template.
+const MIN_TEMPLATE: usize = 50;
+/// Texts that the template is looked for in, at most.
+const TEMPLATE_SAMPLE: usize = 10_000;
+/// Earlier texts that one is compared with, at most. Only where thousands are similar and none is a duplicate
+/// can this let one through; it bounds the time then.
+const MAX_CANDIDATES: usize = 1000;
+
+/// When two texts are near duplicates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Similarity {
+    /// Smallest Jaccard similarity, above 0 and at most 1. Bands and rows of the sketches follow from it:
+    /// 99 % of the pairs at the threshold are found, more above it, and no pair below it is taken.
+    pub threshold: f64,
+    /// What is compared.
+    pub shingle: Shingle,
+    /// Sequences in a larger share of the texts than this are those of a template and do not count (with 50
+    /// texts or more; judged on 10,000 of them at the most).
+    pub template_share: f64,
+}
+
+impl Default for Similarity {
+    fn default() -> Self {
+        Self { threshold: 0.85, shingle: Shingle::default(), template_share: 0.5 }
+    }
+}
+
+impl Similarity {
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.template_share) {
+            let reason = format!("expected 0 to 1, got {}", self.template_share);
+            return Err(Error::config("similarity.template_share", reason));
+        }
+        if self.shingle.length() == 0 {
+            return Err(Error::config("similarity.shingle", "expected at least 1, got 0"));
+        }
+        if self.threshold > 0.0 && self.threshold <= 1.0 {
+            return Ok(());
+        }
+        let reason = format!("expected above 0 and at most 1, got {}", self.threshold);
+        Err(Error::config("similarity.threshold", reason))
+    }
+}
+
+/// An earlier text that a text almost equals.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct NearDuplicate {
+    /// Index of the earlier text, which is no duplicate itself.
+    pub of: usize,
+    /// Jaccard similarity of the sets, without the sequences of the template.
+    pub similarity: f64,
+}
+
+/// For each text the earlier one that it almost equals, if any.
+///
+/// A text is a duplicate only of one that stays, never of one that was dropped itself: chains of small
+/// differences do not swallow a family of templates. Case, white space and Unicode form do not matter.
+///
+/// # Errors
+/// When a setting is out of range.
+pub fn near_duplicate_texts<T: AsRef<str> + Sync>(
+    texts: &[T],
+    similarity: &Similarity,
+) -> Result<Vec<Option<NearDuplicate>>> {
+    similarity.check()?;
+    Ok(search(texts.len(), &|at| text::normalize(texts[at].as_ref()), similarity, &Rules::default()))
+}
+
+/// What else decides, besides the similarity.
+pub(crate) struct Rules<'a> {
+    /// Whether a row may be a duplicate of an earlier one (`at`, `earlier`).
+    pub(crate) may_equal: &'a (dyn Fn(usize, usize) -> bool + Sync),
+    /// Whether rows that are duplicates are compared with later ones, too.
+    pub(crate) duplicates_count: bool,
+}
+
+impl Default for Rules<'_> {
+    fn default() -> Self {
+        Self { may_equal: &|_, _| true, duplicates_count: false }
+    }
+}
+
+/// Searches `count` texts, which `normal` gives in normal form. It is asked once for each, and again for
+/// those that share a key with another, so that sets need not be kept.
+pub(crate) fn search(
+    count: usize,
+    normal: &(dyn Fn(usize) -> String + Sync),
+    similarity: &Similarity,
+    rules: &Rules<'_>,
+) -> Vec<Option<NearDuplicate>> {
+    let template = template(count, normal, similarity);
+    let banding = Banding::for_threshold(similarity.threshold);
+    let keys = keys(count, normal, similarity, &template, &banding);
+    let mut found = vec![None; count];
+    let settled: Vec<(usize, NearDuplicate)> = components(count, &keys, banding.bands)
+        .into_par_iter()
+        .flat_map_iter(|members| {
+            let component = Component { keys: &keys, bands: banding.bands, similarity, rules };
+            component.settle(&members, |at| {
+                let mut set = similarity.shingle.set(&normal(at));
+                set.retain(|hash| !template.contains(hash));
+                set
+            })
+        })
+        .collect();
+    for (at, duplicate) in settled {
+        found[at] = Some(duplicate);
+    }
+    found
+}
+
+/// Keys of all texts, `bands` for each; those of a text without sequences are its own.
+fn keys(
+    count: usize,
+    normal: &(dyn Fn(usize) -> String + Sync),
+    similarity: &Similarity,
+    template: &HashesSet,
+    banding: &Banding,
+) -> Vec<u64> {
+    let bands = banding.bands;
+    let mut keys = vec![0; count * bands];
+    keys.par_chunks_mut(bands).enumerate().for_each_init(
+        || (Vec::new(), Vec::new(), Vec::new()),
+        |(hashes, sketch, own), (at, out)| {
+            similarity.shingle.hashes(&normal(at), hashes);
+            if !template.is_empty() {
+                hashes.retain(|hash| !template.contains(hash));
+            }
+            own.clear();
+            banding.keys(hashes, sketch, own);
+            // A text without sequences equals none: each gets keys that no other has.
+            let none = |band: usize| text::mix((at as u64) << 8 | band as u64);
+            out.iter_mut()
+                .enumerate()
+                .for_each(|(band, key)| *key = own.get(band).copied().unwrap_or(none(band)));
+        },
+    );
+    keys
+}
+
+/// Sequences that more than the given share of the texts have, judged on evenly spread texts.
+fn template(count: usize, normal: &(dyn Fn(usize) -> String + Sync), similarity: &Similarity) -> HashesSet {
+    if count <= MIN_TEMPLATE || similarity.template_share >= 1.0 {
+        return HashesSet::default();
+    }
+    let sample = count.min(TEMPLATE_SAMPLE);
+    let limit = (similarity.template_share * real(sample)).max(real(MIN_TEMPLATE));
+    let sets: Vec<Vec<u32>> =
+        (0..sample).into_par_iter().map(|i| similarity.shingle.set(&normal(i * count / sample))).collect();
+    let mut counts: HashMap<u32, usize, BuildHasherDefault<AsIs>> = HashMap::default();
+    for hash in sets.iter().flatten() {
+        *counts.entry(*hash).or_default() += 1;
+    }
+    counts.into_iter().filter(|(_, count)| real(*count) > limit).map(|(hash, _)| hash).collect()
+}
+
+/// Texts that share keys, directly or through others; each list in order, the lists by their first text.
+fn components(count: usize, keys: &[u64], bands: usize) -> Vec<Vec<usize>> {
+    let mut sets = DisjointSets::new(count);
+    for band in 0..bands {
+        let mut order: Vec<(u64, usize)> = (0..count).map(|at| (keys[at * bands + band], at)).collect();
+        order.par_sort_unstable();
+        for pair in order.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            sets.join(pair[0].1, pair[1].1);
+        }
+    }
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for at in 0..count {
+        let root = sets.root(at);
+        if root != at {
+            members.entry(root).or_insert_with(|| vec![root]).push(at);
+        }
+    }
+    members.into_values().collect()
+}
+
+/// Texts that are settled together.
+struct Component<'a> {
+    keys: &'a [u64],
+    bands: usize,
+    similarity: &'a Similarity,
+    rules: &'a Rules<'a>,
+}
+
+impl Component<'_> {
+    fn settle(&self, members: &[usize], set: impl Fn(usize) -> Vec<u32>) -> Vec<(usize, NearDuplicate)> {
+        let sets: Vec<Vec<u32>> = members.iter().map(|&at| set(at)).collect();
+        let mut table: HashMap<u64, Vec<usize>, BuildHasherDefault<AsIs>> = HashMap::default();
+        let mut last_seen = vec![usize::MAX; members.len()];
+        let mut found = Vec::new();
+        let mut candidates = Vec::new();
+        for (own, &at) in members.iter().enumerate() {
+            candidates.clear();
+            let keys = &self.keys[at * self.bands..(at + 1) * self.bands];
+            // The band is part of the key: equal keys of different bands say nothing.
+            let keys = keys.iter().enumerate().map(|(band, key)| text::mix(key ^ band as u64));
+            for key in keys.clone() {
+                for &other in table.get(&key).into_iter().flatten() {
+                    if candidates.len() < MAX_CANDIDATES && last_seen[other] != own {
+                        last_seen[other] = own;
+                        candidates.push(other);
+                    }
+                }
+            }
+            candidates.sort_unstable();
+            let duplicate = candidates.iter().find_map(|&other| {
+                let similarity = jaccard(&sets[own], &sets[other], self.similarity.threshold)?;
+                let of = members[other];
+                (self.rules.may_equal)(at, of).then_some(NearDuplicate { of, similarity })
+            });
+            if duplicate.is_none() || self.rules.duplicates_count {
+                keys.for_each(|key| table.entry(key).or_default().push(own));
+            }
+            found.extend(duplicate.map(|duplicate| (at, duplicate)));
+        }
+        found
+    }
+}

@@ -1,0 +1,11 @@
+//! A curation in named steps: from one TOML file or in code, cached by content, resumable.
+
+mod cache;
+mod config;
+mod run;
+mod stage;
+
+pub use config::{InputConfig, OutputConfig, PipelineConfig, StepConfig, StepKind};
+pub use run::{Pipeline, PipelineReport, StepRun};
+pub(crate) use run::{each_dropped, each_row};
+pub use stage::{Outcome, Stage};
