@@ -21,7 +21,7 @@ use load::repeats_head;
 pub use load::{LoadOptions, Value};
 
 use crate::config::ModelConfig;
-use crate::nn::{Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
+use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
 use crate::{Error, Result};
 
 /// A causal language model of any [`Family`](crate::config::Family).
@@ -34,6 +34,9 @@ pub struct CausalLm {
     pub config: ModelConfig,
     /// `[vocab, hidden]`; where it is packed, the rows of a text's tokens are expanded.
     pub embed_tokens: Weight,
+    /// Update of the embedding `E`: `A` is `[rank, vocab]` and `B` `[hidden, rank]`, of the transposed matrix. Where the
+    /// embedding serves as the head too, that use of it is not updated.
+    pub embed_adapter: Option<Adapter>,
     /// The blocks, first to last.
     pub layers: Vec<Block>,
     /// After the last block.
@@ -167,7 +170,11 @@ impl CausalLm {
     /// # Shapes
     /// `[tokens]` to `[tokens, hidden]`.
     fn embed(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
-        let x = self.embed_tokens.rows(ids)?;
+        let x = self.embed_tokens.rows(ids.clone())?;
+        let x = match &self.embed_adapter {
+            Some(adapter) => adapter.embed(ids, x),
+            None => x,
+        };
         Ok(match self.config.multipliers.embedding {
             1.0 => x,
             factor => x.mul_scalar(factor as f32),
@@ -232,6 +239,21 @@ impl CausalLm {
         }
     }
 
+    /// Calls `f` with each adapter and the path of its layer, those of the embedding and the head included.
+    pub fn for_each_adapter(&mut self, f: &mut dyn FnMut(&str, &mut Adapter)) {
+        if let Some(adapter) = &mut self.embed_adapter {
+            f("model.embed_tokens", adapter);
+        }
+        self.for_each_linear(&mut |path, linear| {
+            if let Some(adapter) = &mut linear.adapter {
+                f(path, adapter);
+            }
+        });
+        if let Some(adapter) = self.lm_head.as_mut().and_then(|head| head.adapter.as_mut()) {
+            f("lm_head", adapter);
+        }
+    }
+
     /// The same model with every tensor mapped, for example onto or off an autodiff device.
     #[must_use]
     pub fn map_tensors(mut self, map: &dyn TensorMap) -> Self {
@@ -239,12 +261,17 @@ impl CausalLm {
             Parameter::Vector(t) => *t = map.vector(t.clone()),
             Parameter::Matrix(t) => *t = map.matrix(t.clone()),
         });
-        self.for_each_linear(&mut |_, linear| {
-            if let Some(adapter) = &mut linear.adapter {
-                adapter.a = map.matrix(adapter.a.clone());
-                adapter.b = map.matrix(adapter.b.clone());
+        let one = |adapter: &mut Adapter| {
+            let factors = [&mut adapter.a, &mut adapter.b];
+            for t in factors.into_iter().chain(adapter.start.iter_mut().flatten()) {
+                *t = map.matrix(t.clone());
             }
-        });
+            if let Some(magnitude) = &mut adapter.magnitude {
+                magnitude.weight = map.vector(magnitude.weight.clone());
+                magnitude.norm = map.vector(magnitude.norm.clone());
+            }
+        };
+        self.for_each_adapter(&mut |_, adapter| one(adapter));
         self
     }
 
