@@ -4,6 +4,6 @@ mod adapter;
 mod error;
 mod train;
 
-pub use adapter::{LoraAdapter, LoraConfig};
+pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
 pub use error::{Error, Result};
 pub use train::{Plan, Schedule, StepLog, TrainConfig, Trainable, Trainer, training_texts};

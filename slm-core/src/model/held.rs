@@ -73,6 +73,7 @@ fn hold(path: &str, linear: &Linear, all: &mut BTreeMap<String, Held>) -> Result
 }
 
 fn adapted(path: &str) -> Error {
-    let reason = format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
+    let reason =
+        format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
     Error::Request { reason }
 }

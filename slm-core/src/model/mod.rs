@@ -170,10 +170,9 @@ impl CausalLm {
     /// # Shapes
     /// `[tokens]` to `[tokens, hidden]`.
     fn embed(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
-        let x = self.embed_tokens.rows(ids.clone())?;
         let x = match &self.embed_adapter {
-            Some(adapter) => adapter.embed(ids, x),
-            None => x,
+            Some(adapter) => adapter.embed(&ids, self.embed_tokens.rows(ids.clone())?),
+            None => self.embed_tokens.rows(ids)?,
         };
         Ok(match self.config.multipliers.embedding {
             1.0 => x,

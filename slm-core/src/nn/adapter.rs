@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{FloatDType, Tensor, TensorData};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use slm_kernels::ops;
@@ -46,8 +46,8 @@ pub struct Magnitude {
 pub struct Dropout {
     /// The fraction, below 1.
     pub rate: f32,
-    /// Of the choice; the trainer gives each layer of each pass its own.
-    pub seed: u64,
+    /// Of the choice; the trainer gives each layer of each pass its own. `None` outside training: nothing is left out.
+    pub seed: Option<u64>,
 }
 
 impl Adapter {
@@ -122,7 +122,7 @@ impl Adapter {
     /// `x` with some of its numbers left out; `None` where none are.
     pub(super) fn drop_inputs<const D: usize>(&self, x: &Tensor<D>) -> Option<Tensor<D>> {
         let dropout = self.dropout.filter(|d| d.rate > 0.0)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(dropout.seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(dropout.seed?);
         let kept = (1.0 - dropout.rate).recip();
         let draw = |_| if rng.random::<f32>() < dropout.rate { 0.0 } else { kept };
         let mask: Vec<f32> = (0..x.shape().num_elements()).map(draw).collect();
@@ -134,7 +134,7 @@ impl Adapter {
     ///
     /// # Shapes
     /// `[n]` and `[n, hidden]` to `[n, hidden]`.
-    pub(crate) fn embed(&self, ids: Tensor<1, burn::tensor::Int>, x: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn embed(&self, ids: &Tensor<1, Int>, x: Tensor<2>) -> Tensor<2> {
         let read = |a: &Tensor<2>, b: &Tensor<2>| {
             let rows = a.clone().select(1, ids.clone()).transpose(); // [n, rank]
             rows.mul_scalar(self.scale).matmul(b.clone().transpose())

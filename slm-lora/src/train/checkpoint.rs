@@ -12,6 +12,7 @@ use slm_core::model::{Parameter, TensorFile, write_atomically};
 
 use super::parameters::{size, visit};
 use super::{TrainConfig, Trainer};
+use crate::adapter::measure;
 use crate::{Error, Result};
 
 const KEY: &str = "slm.train";
@@ -35,7 +36,7 @@ impl Trainer {
         let mut states = self.updater.states.iter();
         let mut failure = None;
         let mut model = self.model.clone();
-        visit(&mut model, self.config.trainable, &mut |name, parameter| {
+        visit(&mut model, &self.config, &mut |name, parameter| {
             let weight = match parameter {
                 Parameter::Vector(t) => t.clone().inner().try_into_vec_as(),
                 Parameter::Matrix(t) => t.clone().inner().try_into_vec_as(),
@@ -95,7 +96,7 @@ impl Trainer {
         let read = |name: &str| -> Result<Vec<f32>> { Ok(file.read_f32(name)?) };
         let mut values = BTreeMap::new();
         let mut names = Vec::new();
-        visit(&mut self.model.clone(), self.config.trainable, &mut |name, p| {
+        visit(&mut self.model.clone(), &self.config, &mut |name, p| {
             names.push((name.to_owned(), size(&p)));
         });
         for (name, size) in &names {
@@ -110,13 +111,13 @@ impl Trainer {
             }
         }
         self.restore(&mut values, description.step);
-        Ok(())
+        measure(&mut self.model)
     }
 
     fn restore(&mut self, values: &mut BTreeMap<String, Vec<f32>>, step: usize) {
         let device = self.model.device().inner();
         let mut states = Vec::new();
-        visit(&mut self.model, self.config.trainable, &mut |name, parameter| {
+        visit(&mut self.model, &self.config, &mut |name, parameter| {
             let mut take = |kind: &str| {
                 let own = values.remove(&format!("{kind}:{name}"))?;
                 let count = own.len();

@@ -32,6 +32,11 @@ pub enum Schedule {
 pub struct TrainConfig {
     /// Which weights learn.
     pub trainable: Trainable,
+    /// Modules that learn in full beside the adapters, by the end of their path: those of
+    /// [`LoraConfig::modules_to_save`](crate::LoraConfig::modules_to_save).
+    pub modules_to_save: Vec<String>,
+    /// How much faster the `B` of an adapter learn than the `A` (LoRA+, Hayou et al. 2024); 1 is off.
+    pub lora_plus_ratio: f64,
     /// Optimizer steps; the data is repeated, shuffled anew each time, for as long as they last.
     pub steps: usize,
     /// Examples of one forward pass.
@@ -64,6 +69,8 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             trainable: Trainable::Adapters,
+            modules_to_save: Vec::new(),
+            lora_plus_ratio: 1.0,
             steps: 200,
             batch_size: 8,
             gradient_accumulation: 1,
@@ -111,6 +118,10 @@ impl TrainConfig {
         if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
             let reason = format!("{} is not a positive number", self.learning_rate);
             return Err(Error::Config { field: "learning_rate", reason });
+        }
+        if !(self.lora_plus_ratio.is_finite() && self.lora_plus_ratio > 0.0) {
+            let reason = format!("{} is not a positive number", self.lora_plus_ratio);
+            return Err(Error::Config { field: "lora_plus_ratio", reason });
         }
         for (field, beta) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
             if !(0.0..1.0).contains(&beta) {

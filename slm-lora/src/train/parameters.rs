@@ -6,18 +6,25 @@ use slm_core::CausalLm;
 use slm_core::model::Parameter;
 
 use super::{TrainConfig, Trainable};
+use crate::adapter::module_of;
 
 /// Calls `f` with each trainable weight and its name, in an order that never changes.
-pub(super) fn visit(model: &mut CausalLm, which: Trainable, f: &mut dyn FnMut(&str, Parameter<'_>)) {
-    match which {
-        Trainable::All => model.for_each_parameter(f),
-        Trainable::Adapters => model.for_each_linear(&mut |path, linear| {
-            if let Some(adapter) = &mut linear.adapter {
-                f(&format!("{path}.lora_A"), Parameter::Matrix(&mut adapter.a));
-                f(&format!("{path}.lora_B"), Parameter::Matrix(&mut adapter.b));
-            }
-        }),
+pub(super) fn visit(model: &mut CausalLm, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>)) {
+    if config.trainable == Trainable::All {
+        return model.for_each_parameter(f);
     }
+    model.for_each_adapter(&mut |path, adapter| {
+        f(&format!("{path}.lora_A"), Parameter::Matrix(&mut adapter.a));
+        f(&format!("{path}.lora_B"), Parameter::Matrix(&mut adapter.b));
+        if let Some(magnitude) = &mut adapter.magnitude {
+            f(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut magnitude.weight));
+        }
+    });
+    model.for_each_parameter(&mut |name, parameter| {
+        if config.modules_to_save.iter().any(|end| module_of(name).ends_with(end.as_str())) {
+            f(name, parameter);
+        }
+    });
 }
 
 /// Number of weights.
@@ -29,8 +36,8 @@ pub(super) fn size(parameter: &Parameter<'_>) -> usize {
 }
 
 /// Marks the trainable weights; all others stay constants.
-pub(super) fn require_gradients(model: &mut CausalLm, which: Trainable) {
-    visit(model, which, &mut |_, parameter| match parameter {
+pub(super) fn require_gradients(model: &mut CausalLm, config: &TrainConfig) {
+    visit(model, config, &mut |_, parameter| match parameter {
         Parameter::Vector(t) => *t = t.clone().require_grad(),
         Parameter::Matrix(t) => *t = t.clone().require_grad(),
     });
@@ -39,12 +46,12 @@ pub(super) fn require_gradients(model: &mut CausalLm, which: Trainable) {
 /// Adds the gradients of one backward pass to `sums`, flattened, in the order of [`visit`].
 pub(super) fn accumulate(
     model: &mut CausalLm,
-    which: Trainable,
+    config: &TrainConfig,
     grads: &Gradients,
     sums: &mut Vec<Tensor<1>>,
 ) {
     let mut index = 0;
-    visit(model, which, &mut |_, parameter| {
+    visit(model, config, &mut |_, parameter| {
         let grad = match parameter {
             // A weight that the loss does not depend on has no gradient.
             Parameter::Vector(t) => t.grad(grads).unwrap_or_else(|| t.clone().inner().zeros_like()),
@@ -94,14 +101,17 @@ impl Updater {
     pub(super) fn update(
         &mut self,
         model: &mut CausalLm,
-        which: Trainable,
+        config: &TrainConfig,
         gradients: Vec<Tensor<1>>,
         (rate, scale): (f64, f32),
     ) {
         self.states.resize(gradients.len(), None);
         let mut slots = gradients.into_iter().zip(&mut self.states);
-        visit(model, which, &mut |_, parameter| {
+        visit(model, config, &mut |name, parameter| {
             let Some((gradient, state)) = slots.next() else { return };
+            let vector = matches!(parameter, Parameter::Vector(_));
+            let faster = config.trainable == Trainable::Adapters && (vector || name.ends_with(".lora_B"));
+            let rate = if faster { rate * config.lora_plus_ratio } else { rate };
             let gradient = gradient.mul_scalar(scale);
             match parameter {
                 Parameter::Vector(t) => *t = moved(&self.vectors, rate, t, gradient, state),

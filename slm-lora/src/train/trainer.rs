@@ -13,6 +13,7 @@ use super::batch::{Batches, Plan};
 use super::loss::loss;
 use super::parameters::{Updater, accumulate, require_gradients, size, visit};
 use super::{TrainConfig, Trainable};
+use crate::adapter::measure;
 use crate::{Error, Result};
 
 /// What a step did.
@@ -68,8 +69,8 @@ impl Trainer {
             Trainable::Adapters => model,
         };
         let mut model = model.autodiff();
-        require_gradients(&mut model, config.trainable);
-        visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += size(&p));
+        require_gradients(&mut model, &config);
+        visit(&mut model, &config, &mut |_, p| plan.trainable_parameters += size(&p));
         if plan.trainable_parameters == 0 {
             let reason = match config.trainable {
                 Trainable::Adapters => "the model has no adapter attached",
@@ -97,13 +98,13 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepLog> {
         let start = Instant::now();
         let (batches, learned) = self.batches.step(self.step, &self.model.device());
-        let which = self.config.trainable;
         let (mut gradients, mut total, mut tokens) = (Vec::new(), 0.0, 0);
-        for batch in &batches {
+        for (index, batch) in batches.iter().enumerate() {
+            self.choose_dropout(Some(index));
             let loss = loss(&self.model, batch, learned)?;
             total += scalar(loss.clone().inner())?;
             let grads = loss.backward();
-            accumulate(&mut self.model, which, &grads, &mut gradients);
+            accumulate(&mut self.model, &self.config, &grads, &mut gradients);
             tokens += batch.tokens;
         }
         let norm = global_norm(&gradients)?;
@@ -114,7 +115,9 @@ impl Trainer {
         let limit = self.config.max_gradient_norm;
         let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
         let learning_rate = self.config.learning_rate_at(self.step);
-        self.updater.update(&mut self.model, which, gradients, (learning_rate, scale));
+        self.updater.update(&mut self.model, &self.config, gradients, (learning_rate, scale));
+        self.choose_dropout(None);
+        measure(&mut self.model)?;
         self.step += 1;
         Ok(StepLog {
             step: self.step,
@@ -126,6 +129,17 @@ impl Trainer {
             tokens,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Gives each adapter's dropout the seed of a forward pass of this step, or none.
+    fn choose_dropout(&mut self, pass: Option<usize>) {
+        let mut layer = 0_u64;
+        let (seed, step) = (self.config.seed, self.step as u64);
+        self.model.for_each_adapter(&mut |_, adapter| {
+            layer += 1;
+            let own = pass.map(|pass| [step, pass as u64, layer].into_iter().fold(seed, mix));
+            adapter.dropout.iter_mut().for_each(|d| d.seed = own);
+        });
     }
 
     /// Runs the steps that are left, telling `observe` of each; it may stop the run.
@@ -174,6 +188,14 @@ impl Trainer {
     pub fn into_model(self) -> CausalLm {
         self.model.inner()
     }
+}
+
+/// A seed that depends on both (the finaliser of `SplitMix64`, Steele et al. 2014).
+fn mix(seed: u64, number: u64) -> u64 {
+    let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn scalar(t: Tensor<1>) -> Result<f32> {
