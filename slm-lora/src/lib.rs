@@ -6,4 +6,7 @@ mod train;
 
 pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
 pub use error::{Error, Result};
-pub use train::{Plan, Schedule, StepLog, TrainConfig, Trainable, Trainer, training_texts};
+pub use train::{
+    Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,
+    TrainConfig, Trainable, Trainer, Validated, training_texts,
+};

@@ -8,8 +8,11 @@ mod layout;
 mod load;
 mod packed;
 mod quantized;
+mod reading;
 mod save;
 mod writer;
+
+use std::ops::Range;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 pub(crate) use files::widen;
@@ -19,6 +22,7 @@ pub(crate) use held::Held;
 pub(crate) use layout::{Stored, layout};
 use load::repeats_head;
 pub use load::{LoadOptions, Value};
+pub use reading::Reading;
 
 use crate::config::ModelConfig;
 use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
@@ -143,6 +147,19 @@ impl CausalLm {
         let [batch, new] = ids.dims();
         let past = |index: usize| caches.get(index).map_or(0, |c| c.len());
         let runs: Vec<_> = lengths.iter().enumerate().map(|(i, n)| past(i)..past(i) + n).collect();
+        let pass = self.begin(&runs, &ids.device())?;
+        let mut x = self.embed(ids.reshape([batch * new]))?.reshape([batch, new, self.config.hidden_size]);
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x, index, &pass, caches);
+        }
+        for (cache, added) in caches.iter_mut().zip(lengths) {
+            cache.advance(*added);
+        }
+        Ok(self.norm.forward(x))
+    }
+
+    /// Checks the positions of a pass, and computes what its layers share.
+    fn begin(&self, runs: &[Range<usize>], device: &Device) -> Result<Pass<'_>> {
         let limit = self.config.context_length();
         if let Some(run) = runs.iter().find(|run| run.is_empty() || run.end > limit) {
             let (old, added) = (run.start, run.len());
@@ -152,19 +169,11 @@ impl CausalLm {
         if runs.is_empty() {
             return Err(Error::Request { reason: "there is no sequence to read".into() });
         }
-        let pass = Pass {
+        Ok(Pass {
             config: &self.config,
-            rotations: Rotations::new(&self.config, &runs, &ids.device()),
-            lengths: lengths.to_vec(),
-        };
-        let mut x = self.embed(ids.reshape([batch * new]))?.reshape([batch, new, self.config.hidden_size]);
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, index, &pass, caches);
-        }
-        for (cache, added) in caches.iter_mut().zip(lengths) {
-            cache.advance(*added);
-        }
-        Ok(self.norm.forward(x))
+            rotations: Rotations::new(&self.config, runs, device),
+            lengths: runs.iter().map(ExactSizeIterator::len).collect(),
+        })
     }
 
     /// # Shapes

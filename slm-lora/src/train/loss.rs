@@ -1,30 +1,73 @@
-//! Cross-entropy where there is something to learn, and nowhere else.
+//! Cross-entropy where there is something to learn, and nowhere else, in chunks.
 
-use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::{Gradients, Int, Tensor, TensorData, activation::log_softmax};
 use slm_core::CausalLm;
 
 use super::batch::Batch;
+use super::trainer::scalar;
 use crate::Result;
 
 /// Logits held at a time: `[rows, vocab]` of at most this many numbers, so that a large vocabulary does not
 /// decide the memory of a step.
-const MAX_LOGITS: usize = 1 << 24;
+const MAX_LOGITS: usize = 1 << 22;
 
-/// Sum over the learned tokens of their negative log-probability, in nats, divided by `total`.
+/// Sum over the learned tokens of their negative log-probability, in nats; `hidden` is `[rows, hidden]`, one row for each
+/// position in the flattened batch. The head is applied to the positions that predict a learned token alone.
 ///
-/// The head is applied to the positions that predict a learned token, not to the prompt or the padding.
-pub(super) fn loss(model: &CausalLm, batch: &Batch, total: usize) -> Result<Tensor<1>> {
-    let hidden = model.hidden(batch.ids.clone(), None)?;
-    let [rows, length, width] = hidden.dims();
-    let hidden = hidden.reshape([rows * length, width]);
-    let device = hidden.device();
-    let indices = |values: &[i32]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);
-    let chunk = (MAX_LOGITS / model.config.vocab_size).max(1);
-    let mut sum = Tensor::<1>::zeros([1], &device);
-    for (positions, targets) in batch.positions.chunks(chunk).zip(batch.targets.chunks(chunk)) {
-        let logits = model.logits(hidden.clone().select(0, indices(positions))); // [chunk, vocab]
-        let chosen = log_softmax(logits, 1).gather(1, indices(targets).unsqueeze_dim(1));
-        sum = sum - chosen.sum();
+/// # Errors
+/// When a sum cannot be read back.
+pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch) -> Result<f32> {
+    let mut sum = 0.0;
+    for (positions, targets) in chunks(model, batch) {
+        let rows = hidden.clone().select(0, indices(positions, &hidden.device()));
+        sum += scalar(negative(model, rows, targets))?;
     }
-    Ok(sum.div_scalar(total as f32))
+    Ok(sum)
+}
+
+/// The same divided by `total`, and its gradient with respect to `hidden`; chunk by chunk, so that no tape holds the logits of
+/// two. `each` is given the gradients of every chunk: those of the head's own weights.
+///
+/// # Errors
+/// When a sum cannot be read back.
+pub(super) fn with_gradient(
+    model: &CausalLm,
+    hidden: &Tensor<2>,
+    (batch, total): (&Batch, usize),
+    each: &mut dyn FnMut(&Gradients),
+) -> Result<(f32, Tensor<2>)> {
+    let hidden = hidden.clone().inner();
+    let device = hidden.device();
+    let mut sum = 0.0;
+    let mut gradient = hidden.zeros_like();
+    for (positions, targets) in chunks(model, batch) {
+        let at = indices(positions, &device);
+        let rows = hidden.clone().select(0, at.clone()).autodiff().require_grad();
+        let loss = negative(model, rows.clone(), targets).div_scalar(total as f32);
+        sum += scalar(loss.clone().inner())?;
+        let gradients = loss.backward();
+        if let Some(own) = rows.grad(&gradients) {
+            gradient = gradient.select_assign(0, at, own, burn::tensor::IndexingUpdateOp::Add);
+        }
+        each(&gradients);
+    }
+    Ok((sum, gradient))
+}
+
+/// # Shapes
+/// `[rows, hidden]` and as many targets to `[1]`.
+fn negative(model: &CausalLm, rows: Tensor<2>, targets: &[i32]) -> Tensor<1> {
+    let device = rows.device();
+    let logits = model.logits(rows); // [rows, vocab]
+    let chosen = log_softmax(logits, 1).gather(1, indices(targets, &device).unsqueeze_dim(1));
+    chosen.sum().neg()
+}
+
+fn chunks<'a>(model: &CausalLm, batch: &'a Batch) -> impl Iterator<Item = (&'a [i32], &'a [i32])> {
+    let rows = (MAX_LOGITS / model.config.vocab_size).max(1);
+    batch.positions.chunks(rows).zip(batch.targets.chunks(rows))
+}
+
+fn indices(values: &[i32], device: &burn::tensor::Device) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::from(values), device)
 }

@@ -3,15 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use serde::Serialize;
-use slm_core::model::FloatType;
+use slm_core::model::{FloatType, Parameter};
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, Error as CoreError};
 
 use super::batch::{Batches, Plan};
-use super::loss::loss;
-use super::parameters::{Updater, accumulate, require_gradients, size, visit};
+use super::optimizer::{Updater, flat};
+use super::parameters::{accumulate, complete, require_gradients, size, visit};
+use super::pass::{self, Noise};
 use super::{TrainConfig, Trainable};
 use crate::adapter::measure;
 use crate::{Error, Result};
@@ -48,7 +49,16 @@ pub struct Trainer {
     pub(super) batches: Batches,
     pub(super) updater: Updater,
     pub(super) step: usize,
+    /// Running means of the trainable weights, flattened; empty where there are none.
+    pub(super) ema: Vec<Tensor<1>>,
     plan: Plan,
+}
+
+/// What a pass over the batches of a step gave.
+pub(super) struct Passed {
+    pub(super) loss: f32,
+    pub(super) gradients: Vec<Tensor<1>>,
+    pub(super) tokens: usize,
 }
 
 impl Trainer {
@@ -78,7 +88,7 @@ impl Trainer {
             };
             return Err(Error::Config { field: "trainable", reason: reason.into() });
         }
-        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, plan })
+        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, ema: Vec::new(), plan })
     }
 
     /// What the run is about to do.
@@ -97,16 +107,7 @@ impl Trainer {
     /// When the loss or a gradient is not a number; the weights are then those of the step before.
     pub fn step(&mut self) -> Result<StepLog> {
         let start = Instant::now();
-        let (batches, learned) = self.batches.step(self.step, &self.model.device());
-        let (mut gradients, mut total, mut tokens) = (Vec::new(), 0.0, 0);
-        for (index, batch) in batches.iter().enumerate() {
-            self.choose_dropout(Some(index));
-            let loss = loss(&self.model, batch, learned)?;
-            total += scalar(loss.clone().inner())?;
-            let grads = loss.backward();
-            accumulate(&mut self.model, &self.config, &grads, &mut gradients);
-            tokens += batch.tokens;
-        }
+        let Passed { loss: total, gradients, tokens } = self.pass()?;
         let norm = global_norm(&gradients)?;
         if !(total.is_finite() && norm.is_finite()) {
             let examples = self.batches.examples(self.step);
@@ -116,8 +117,8 @@ impl Trainer {
         let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
         let learning_rate = self.config.learning_rate_at(self.step);
         self.updater.update(&mut self.model, &self.config, gradients, (learning_rate, scale));
-        self.choose_dropout(None);
         measure(&mut self.model)?;
+        self.average();
         self.step += 1;
         Ok(StepLog {
             step: self.step,
@@ -129,6 +130,64 @@ impl Trainer {
             tokens,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Loss and gradients of a step, which moves nothing.
+    pub(super) fn pass(&mut self) -> Result<Passed> {
+        let (batches, learned) = self.batches.step(self.step, &self.model.device());
+        let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
+        for (index, batch) in batches.iter().enumerate() {
+            self.choose_dropout(Some(index));
+            let (model, config) = (self.model.clone(), &self.config);
+            let seed = [self.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
+            let noise = (config.neftune > 0.0).then_some(Noise { alpha: config.neftune, seed });
+            let mut each = |grads: &Gradients| accumulate(&mut self.model, config, grads, &mut sums);
+            loss += pass::backward(&model, (batch, learned), config, noise, &mut each)?;
+            tokens += batch.tokens;
+        }
+        self.choose_dropout(None);
+        let gradients = complete(&mut self.model, &self.config, sums);
+        Ok(Passed { loss, gradients, tokens })
+    }
+
+    /// Moves the running means of the weights.
+    fn average(&mut self) {
+        let decay = self.config.ema;
+        if decay == 0.0 {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.ema).into_iter();
+        let mut means = Vec::new();
+        visit(&mut self.model, &self.config, &mut |_, parameter| {
+            let now = match parameter {
+                Parameter::Vector(t) => t.clone().inner(),
+                Parameter::Matrix(t) => flat(t.clone().inner()),
+            };
+            means.push(match old.next() {
+                Some(mean) => mean.mul_scalar(decay) + now.mul_scalar(1.0 - decay),
+                None => now,
+            });
+        });
+        self.ema = means;
+    }
+
+    /// The model with the running means of its weights ([`TrainConfig::ema`]), off the autodiff device; the model as it is
+    /// where there are none.
+    ///
+    /// # Errors
+    /// When a packed weight cannot be expanded.
+    pub fn averaged_model(&self) -> Result<CausalLm> {
+        let mut model = self.model();
+        let mut means = self.ema.iter();
+        visit(&mut model, &self.config, &mut |_, parameter| {
+            let Some(mean) = means.next() else { return };
+            match parameter {
+                Parameter::Vector(t) => *t = mean.clone(),
+                Parameter::Matrix(t) => *t = mean.clone().reshape(t.dims()),
+            }
+        });
+        measure(&mut model)?;
+        Ok(model)
     }
 
     /// Gives each adapter's dropout the seed of a forward pass of this step, or none.
@@ -167,12 +226,15 @@ impl Trainer {
     /// # Errors
     /// When no text can be measured or the model fails.
     pub fn evaluate(&self, texts: Vec<TrainingText>) -> Result<f32> {
-        let model = self.model();
+        self.loss_of(&self.model(), texts)
+    }
+
+    pub(super) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
         let (mut batches, plan) = Batches::new(texts, &self.config)?;
         let (mut sum, mut count) = (0.0, 0);
         for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
             for batch in batches.step(step, &model.device()).0 {
-                sum += scalar(loss(&model, &batch, 1)?)?;
+                sum += pass::measure(model, &batch)?;
                 count += batch.targets.len();
             }
         }
@@ -198,7 +260,7 @@ fn mix(seed: u64, number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn scalar(t: Tensor<1>) -> Result<f32> {
+pub(super) fn scalar(t: Tensor<1>) -> Result<f32> {
     let values: Vec<f32> = t.try_into_vec_as().map_err(|e| CoreError::Device { reason: format!("{e:?}") })?;
     Ok(values.first().copied().unwrap_or(f32::NAN))
 }
