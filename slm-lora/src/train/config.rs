@@ -79,6 +79,9 @@ pub struct TrainConfig {
     pub batching: Batching,
     /// What a pass keeps for the way back.
     pub checkpointing: Checkpointing,
+    /// Logits held at a time, as numbers: a large vocabulary does not decide the memory of a step, but one row is always
+    /// held.
+    pub max_logits: usize,
     /// How gradients become updates.
     pub optimizer: OptimizerKind,
     /// Noise on the embedded tokens (NEFTune, Jain et al. 2023): its α, 5 to 15; 0 is off.
@@ -118,6 +121,7 @@ impl Default for TrainConfig {
             gradient_accumulation: 1,
             batching: Batching::Padded,
             checkpointing: Checkpointing::None,
+            max_logits: 1 << 22,
             optimizer: OptimizerKind::AdamW,
             neftune: 0.0,
             ema: 0.0,

@@ -33,7 +33,7 @@ impl Trainer {
         let looked = left.min(LOOKED_AT);
         let sizes: Vec<usize> = (begin..begin + looked).map(|step| self.batches.computed(step)).collect();
         let sum: usize = sizes.iter().sum();
-        let tokens = if looked == 0 { 0 } else { sum * left / looked };
+        let tokens = (sum * left).checked_div(looked).unwrap_or(0);
         let at = |size: Option<&usize>| sizes.iter().position(|s| Some(s) == size);
         let (largest, smallest) = (at(sizes.iter().max()), at(sizes.iter().min()));
         let (Some(largest), Some(smallest)) = (largest, smallest) else {

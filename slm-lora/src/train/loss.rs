@@ -7,18 +7,14 @@ use super::batch::Batch;
 use super::trainer::scalar;
 use crate::Result;
 
-/// Logits held at a time: `[rows, vocab]` of at most this many numbers, so that a large vocabulary does not
-/// decide the memory of a step.
-const MAX_LOGITS: usize = 1 << 22;
-
 /// Sum over the learned tokens of their negative log-probability, in nats; `hidden` is `[rows, hidden]`, one row for each
 /// position in the flattened batch. The head is applied to the positions that predict a learned token alone.
 ///
 /// # Errors
 /// When a sum cannot be read back.
-pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch) -> Result<f32> {
+pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch, max_logits: usize) -> Result<f32> {
     let mut sum = 0.0;
-    for (positions, targets) in chunks(model, batch) {
+    for (positions, targets) in chunks(model, batch, max_logits) {
         let rows = hidden.clone().select(0, indices(positions, &hidden.device()));
         sum += scalar(negative(model, rows, targets))?;
     }
@@ -33,14 +29,14 @@ pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch) -> Result
 pub(super) fn with_gradient(
     model: &CausalLm,
     hidden: &Tensor<2>,
-    (batch, total): (&Batch, usize),
+    (batch, total, max_logits): (&Batch, usize, usize),
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<(f32, Tensor<2>)> {
     let hidden = hidden.clone().inner();
     let device = hidden.device();
     let mut sum = 0.0;
     let mut gradient = hidden.zeros_like();
-    for (positions, targets) in chunks(model, batch) {
+    for (positions, targets) in chunks(model, batch, max_logits) {
         let at = indices(positions, &device);
         let rows = hidden.clone().select(0, at.clone()).autodiff().require_grad();
         let loss = negative(model, rows.clone(), targets).div_scalar(total as f32);
@@ -63,8 +59,12 @@ fn negative(model: &CausalLm, rows: Tensor<2>, targets: &[i32]) -> Tensor<1> {
     chosen.sum().neg()
 }
 
-fn chunks<'a>(model: &CausalLm, batch: &'a Batch) -> impl Iterator<Item = (&'a [i32], &'a [i32])> {
-    let rows = (MAX_LOGITS / model.config.vocab_size).max(1);
+fn chunks<'a>(
+    model: &CausalLm,
+    batch: &'a Batch,
+    max_logits: usize,
+) -> impl Iterator<Item = (&'a [i32], &'a [i32])> {
+    let rows = (max_logits / model.config.vocab_size).max(1);
     batch.positions.chunks(rows).zip(batch.targets.chunks(rows))
 }
 

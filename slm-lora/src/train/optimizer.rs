@@ -17,7 +17,7 @@ const MUON_MOMENTUM: f32 = 0.95;
 /// What is remembered of one weight, flattened.
 #[derive(Clone)]
 pub(super) enum State {
-    AdamW(AdamWState<1>),
+    AdamW(Box<AdamWState<1>>),
     Lion(LionState<1>),
     Muon(Tensor<1>),
 }
@@ -37,11 +37,11 @@ impl State {
     /// The state after `step` steps from its tensors; `None` where one is missing.
     pub(super) fn of(take: &mut dyn FnMut(&str) -> Option<Tensor<1>>, step: usize) -> Option<Self> {
         if let Some(first) = take("moment_1") {
-            return Some(Self::AdamW(AdamWState::new(AdaptiveMomentumState::new(
+            return Some(Self::AdamW(Box::new(AdamWState::new(AdaptiveMomentumState::new(
                 step,
                 first,
                 take("moment_2")?,
-            ))));
+            )))));
         }
         match take("momentum") {
             Some(momentum) => Some(Self::Lion(LionState::new(momentum))),
@@ -157,10 +157,10 @@ impl Updater {
                 (flat(new), Some(State::Muon(velocity)))
             }
             (_, before) => {
-                let before = before.and_then(|s| if let State::AdamW(s) = s { Some(s) } else { None });
+                let before = before.and_then(|s| if let State::AdamW(s) = s { Some(*s) } else { None });
                 let optimizer = if matrix { &self.matrices } else { &self.vectors };
                 let (new, after) = optimizer.step(rate, old, gradient, before);
-                (new, after.map(State::AdamW))
+                (new, after.map(|s| State::AdamW(Box::new(s))))
             }
         };
         *state = after;

@@ -37,18 +37,19 @@ pub(super) fn backward(
                 x = reading.block(index, x);
             }
             let hidden = rows(reading.norm(x));
-            let (loss, gradient) = loss::with_gradient(model, &hidden, (batch, total), each)?;
+            let (loss, gradient) =
+                loss::with_gradient(model, &hidden, (batch, total, config.max_logits), each)?;
             each(&product(hidden, gradient).backward());
             Ok(loss)
         }
-        Checkpointing::Blocks => replayed(model, (batch, total), noise, each),
+        Checkpointing::Blocks => replayed(model, (batch, total, config.max_logits), noise, each),
     }
 }
 
 /// Keeps the input of each block alone, and computes the block again on the way back.
 fn replayed(
     model: &CausalLm,
-    (batch, total): (&Batch, usize),
+    (batch, total, max_logits): (&Batch, usize, usize),
     noise: Option<Noise>,
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<f32> {
@@ -62,7 +63,7 @@ fn replayed(
     let Some(last) = inputs.pop() else { return Ok(0.0) };
     let last = last.autodiff().require_grad();
     let hidden = rows(reading.norm(last.clone()));
-    let (loss, gradient) = loss::with_gradient(model, &hidden, (batch, total), each)?;
+    let (loss, gradient) = loss::with_gradient(model, &hidden, (batch, total, max_logits), each)?;
     let gradients = product(hidden, gradient).backward();
     each(&gradients);
     let mut gradient = last.grad(&gradients).unwrap_or_else(|| last.inner().zeros_like());
@@ -83,13 +84,13 @@ fn replayed(
 ///
 /// # Errors
 /// As [`backward`].
-pub(super) fn measure(model: &CausalLm, batch: &Batch) -> Result<f32> {
+pub(super) fn measure(model: &CausalLm, batch: &Batch, max_logits: usize) -> Result<f32> {
     let reading = model.reading(&batch.lengths)?;
     let mut x = begin(&reading, batch, None)?;
     for index in 0..reading.blocks() {
         x = reading.block(index, x);
     }
-    loss::sum(model, &rows(reading.norm(x)), batch)
+    loss::sum(model, &rows(reading.norm(x)), batch, max_logits)
 }
 
 /// The embedded tokens, with `NEFTune`'s noise (Jain et al. 2023): uniform within `±α / √(length · hidden)`.

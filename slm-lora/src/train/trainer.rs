@@ -234,7 +234,7 @@ impl Trainer {
         let (mut sum, mut count) = (0.0, 0);
         for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
             for batch in batches.step(step, &model.device()).0 {
-                sum += pass::measure(model, &batch)?;
+                sum += pass::measure(model, &batch, self.config.max_logits)?;
                 count += batch.targets.len();
             }
         }
