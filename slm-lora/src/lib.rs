@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
+mod align;
 mod error;
 mod train;
 
 pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
+pub use align::{AlignLog, Aligner, DpoLoss, Objective, Preference, Preferences, Rated};
 pub use error::{Error, Result};
 pub use train::{
     Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,

@@ -92,6 +92,21 @@ fn packed_replayed_and_in_chunks_are_the_same_steps() -> Result<()> {
     Ok(())
 }
 
+/// With the blocks frozen there is nothing to go back through.
+#[test]
+fn a_head_learns_alone() -> Result<()> {
+    for checkpointing in [Checkpointing::None, Checkpointing::Blocks] {
+        let modules_to_save = vec!["lm_head".to_owned()];
+        let settings = TrainConfig { modules_to_save, checkpointing, ..config(Trainable::Adapters) };
+        let mut run = Trainer::new(base("qwen2"), texts(11), settings)?;
+        let before = run.evaluate(texts(11))?;
+        let logs = run.run(&mut |_, _| ControlFlow::Continue(()))?;
+        assert!(logs.iter().all(|log| log.gradient_norm > 0.0));
+        assert!(run.evaluate(texts(11))? < before - 0.1);
+    }
+    Ok(())
+}
+
 #[test]
 fn packed_sequences_do_not_see_each_other() -> Result<()> {
     // Not where frequencies depend on the length of the sequence: padding changes that, packing does not.

@@ -168,7 +168,7 @@ impl Batches {
 
 /// Examples of one forward pass, and the positions whose next token is learned.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// `[examples, length]`; padding follows the text, where the causal mask hides it. Or `[1, tokens]`, packed.
     pub(super) ids: Tensor<2, Int>,
     /// Of the sequences of one row.
@@ -178,11 +178,11 @@ pub(super) struct Batch {
     /// The tokens they predict.
     pub(super) targets: Vec<i32>,
     /// Tokens that are no padding.
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
 }
 
 impl Batch {
-    fn new(texts: &[&TrainingText], batching: Batching, device: &Device) -> Self {
+    pub(crate) fn new(texts: &[&TrainingText], batching: Batching, device: &Device) -> Self {
         let longest = texts.iter().map(|t| t.ids.len()).max().unwrap_or(0);
         let (mut ids, mut positions, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for text in texts {

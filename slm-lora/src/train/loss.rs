@@ -16,12 +16,41 @@ pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch, max_logit
     let mut sum = 0.0;
     for (positions, targets) in chunks(model, batch, max_logits) {
         let rows = hidden.clone().select(0, indices(positions, &hidden.device()));
-        sum += scalar(negative(model, rows, targets))?;
+        sum += scalar(chosen(model, rows, targets).sum().neg())?;
     }
     Ok(sum)
 }
 
-/// The same divided by `total`, and its gradient with respect to `hidden`; chunk by chunk, so that no tape holds the logits of
+/// How the log-probabilities of a batch's learned tokens become a loss.
+pub(crate) enum Weights<'a> {
+    /// The negative sum, divided by this.
+    Equal(usize),
+    /// A loss and its derivative with respect to each of them, with the other sign.
+    Judged(&'a dyn Fn(&[f32]) -> Result<(f32, Vec<f32>)>),
+}
+
+/// The log-probability of each learned token, in nats.
+///
+/// # Errors
+/// When the numbers cannot be read back.
+pub(super) fn log_probabilities(
+    model: &CausalLm,
+    hidden: &Tensor<2>,
+    batch: &Batch,
+    max_logits: usize,
+) -> Result<Vec<f32>> {
+    let mut all = Vec::new();
+    for (positions, targets) in chunks(model, batch, max_logits) {
+        let rows = hidden.clone().select(0, indices(positions, &hidden.device()));
+        let own: Vec<f32> = chosen(model, rows, targets)
+            .try_into_vec_as()
+            .map_err(|e| slm_core::Error::Device { reason: format!("{e:?}") })?;
+        all.extend(own);
+    }
+    Ok(all)
+}
+
+/// The loss, and its gradient with respect to `hidden`; chunk by chunk, so that no tape holds the logits of
 /// two. `each` is given the gradients of every chunk: those of the head's own weights.
 ///
 /// # Errors
@@ -29,18 +58,37 @@ pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch, max_logit
 pub(super) fn with_gradient(
     model: &CausalLm,
     hidden: &Tensor<2>,
-    (batch, total, max_logits): (&Batch, usize, usize),
+    (batch, weights, max_logits): (&Batch, &Weights<'_>, usize),
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<(f32, Tensor<2>)> {
     let hidden = hidden.clone().inner();
     let device = hidden.device();
-    let mut sum = 0.0;
+    let (judged, mut sum, mut start) = match weights {
+        Weights::Equal(_) => (None, 0.0, 0),
+        Weights::Judged(judge) => {
+            let plain = model.clone().inner();
+            let (loss, weights) = judge(&log_probabilities(&plain, &hidden, batch, max_logits)?)?;
+            (Some(weights), loss, 0)
+        }
+    };
     let mut gradient = hidden.zeros_like();
     for (positions, targets) in chunks(model, batch, max_logits) {
         let at = indices(positions, &device);
         let rows = hidden.clone().select(0, at.clone()).autodiff().require_grad();
-        let loss = negative(model, rows.clone(), targets).div_scalar(total as f32);
-        sum += scalar(loss.clone().inner())?;
+        let chosen = chosen(model, rows.clone(), targets);
+        let loss = match (weights, &judged) {
+            (Weights::Judged(_), Some(weights)) => {
+                let own = weights.get(start..start + targets.len()).unwrap_or_default();
+                start += targets.len();
+                let own = Tensor::<1>::from_data(TensorData::from(own), &chosen.device());
+                (chosen * own).sum().neg()
+            }
+            (Weights::Equal(total), _) => chosen.sum().neg().div_scalar(*total as f32),
+            _ => continue,
+        };
+        if judged.is_none() {
+            sum += scalar(loss.clone().inner())?;
+        }
         let gradients = loss.backward();
         if let Some(own) = rows.grad(&gradients) {
             gradient = gradient.select_assign(0, at, own, burn::tensor::IndexingUpdateOp::Add);
@@ -51,12 +99,11 @@ pub(super) fn with_gradient(
 }
 
 /// # Shapes
-/// `[rows, hidden]` and as many targets to `[1]`.
-fn negative(model: &CausalLm, rows: Tensor<2>, targets: &[i32]) -> Tensor<1> {
+/// `[rows, hidden]` and as many targets to `[rows]`.
+fn chosen(model: &CausalLm, rows: Tensor<2>, targets: &[i32]) -> Tensor<1> {
     let device = rows.device();
     let logits = model.logits(rows); // [rows, vocab]
-    let chosen = log_softmax(logits, 1).gather(1, indices(targets, &device).unsqueeze_dim(1));
-    chosen.sum().neg()
+    log_softmax(logits, 1).gather(1, indices(targets, &device).unsqueeze_dim(1)).squeeze_dim(1)
 }
 
 fn chunks<'a>(

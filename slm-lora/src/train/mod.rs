@@ -12,6 +12,11 @@ mod pass;
 mod trainer;
 mod validation;
 
+pub(crate) use batch::Batch;
+pub(crate) use loss::Weights;
+pub(crate) use pass::log_probabilities;
+pub(crate) use trainer::Passed;
+
 pub use batch::{Plan, training_texts};
 pub use config::{Batching, Checkpointing, OptimizerKind, Schedule, TrainConfig, Trainable};
 pub use estimate::Estimate;

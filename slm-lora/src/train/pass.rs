@@ -7,6 +7,7 @@ use slm_core::CausalLm;
 use slm_core::model::Reading;
 
 use super::batch::Batch;
+use super::loss::Weights;
 use super::{Checkpointing, TrainConfig, loss};
 use crate::Result;
 
@@ -17,14 +18,14 @@ pub(super) struct Noise {
     pub(super) seed: u64,
 }
 
-/// Loss of a batch as its part of `total` learned tokens. `each` is given gradients, several times; what it sums up is the
+/// Loss of a batch. `each` is given gradients, several times; what it sums up is the
 /// gradient of the loss.
 ///
 /// # Errors
 /// When the batch does not fit the model or a number cannot be read back.
 pub(super) fn backward(
     model: &CausalLm,
-    (batch, total): (&Batch, usize),
+    (batch, weights): (&Batch, &Weights<'_>),
     config: &TrainConfig,
     noise: Option<Noise>,
     each: &mut dyn FnMut(&Gradients),
@@ -38,18 +39,18 @@ pub(super) fn backward(
             }
             let hidden = rows(reading.norm(x));
             let (loss, gradient) =
-                loss::with_gradient(model, &hidden, (batch, total, config.max_logits), each)?;
-            each(&product(hidden, gradient).backward());
+                loss::with_gradient(model, &hidden, (batch, weights, config.max_logits), each)?;
+            go_back(hidden, gradient, each);
             Ok(loss)
         }
-        Checkpointing::Blocks => replayed(model, (batch, total, config.max_logits), noise, each),
+        Checkpointing::Blocks => replayed(model, (batch, weights, config.max_logits), noise, each),
     }
 }
 
 /// Keeps the input of each block alone, and computes the block again on the way back.
 fn replayed(
     model: &CausalLm,
-    (batch, total, max_logits): (&Batch, usize, usize),
+    (batch, weights, max_logits): (&Batch, &Weights<'_>, usize),
     noise: Option<Noise>,
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<f32> {
@@ -63,7 +64,7 @@ fn replayed(
     let Some(last) = inputs.pop() else { return Ok(0.0) };
     let last = last.autodiff().require_grad();
     let hidden = rows(reading.norm(last.clone()));
-    let (loss, gradient) = loss::with_gradient(model, &hidden, (batch, total, max_logits), each)?;
+    let (loss, gradient) = loss::with_gradient(model, &hidden, (batch, weights, max_logits), each)?;
     let gradients = product(hidden, gradient).backward();
     each(&gradients);
     let mut gradient = last.grad(&gradients).unwrap_or_else(|| last.inner().zeros_like());
@@ -76,21 +77,33 @@ fn replayed(
     }
     // What the embedding itself learns; nothing where it is frozen.
     let x = begin(&reading, batch, noise)?;
-    each(&product(x, gradient).backward());
+    go_back(x, gradient, each);
     Ok(loss)
 }
 
-/// Mean loss of nothing but a forward pass, as a sum over the learned tokens.
+/// Loss of nothing but a forward pass, as a sum over the learned tokens.
 ///
 /// # Errors
 /// As [`backward`].
 pub(super) fn measure(model: &CausalLm, batch: &Batch, max_logits: usize) -> Result<f32> {
+    loss::sum(model, &hidden(model, batch)?, batch, max_logits)
+}
+
+/// The log-probability of each learned token, in nats.
+///
+/// # Errors
+/// As [`backward`].
+pub(crate) fn log_probabilities(model: &CausalLm, batch: &Batch, max_logits: usize) -> Result<Vec<f32>> {
+    loss::log_probabilities(model, &hidden(model, batch)?, batch, max_logits)
+}
+
+fn hidden(model: &CausalLm, batch: &Batch) -> Result<Tensor<2>> {
     let reading = model.reading(&batch.lengths)?;
     let mut x = begin(&reading, batch, None)?;
     for index in 0..reading.blocks() {
         x = reading.block(index, x);
     }
-    loss::sum(model, &rows(reading.norm(x)), batch, max_logits)
+    Ok(rows(reading.norm(x)))
 }
 
 /// The embedded tokens, with `NEFTune`'s noise (Jain et al. 2023): uniform within `±α / √(length · hidden)`.
@@ -119,6 +132,13 @@ fn begin(reading: &Reading<'_>, batch: &Batch, noise: Option<Noise>) -> Result<T
 fn rows(hidden: Tensor<3>) -> Tensor<2> {
     let [batch, length, width] = hidden.dims();
     hidden.reshape([batch * length, width])
+}
+
+/// The gradients of what `value` was computed from; none where nothing of that learns.
+fn go_back<const D: usize>(value: Tensor<D>, gradient: Tensor<D>, each: &mut dyn FnMut(&Gradients)) {
+    if value.is_tracked() {
+        each(&product(value, gradient).backward());
+    }
 }
 
 /// A number whose gradient is `gradient`'s product with that of `value`.

@@ -9,7 +9,8 @@ use slm_core::model::{FloatType, Parameter};
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, Error as CoreError};
 
-use super::batch::{Batches, Plan};
+use super::batch::{Batch, Batches, Plan};
+use super::loss::Weights;
 use super::optimizer::{Updater, flat};
 use super::parameters::{accumulate, complete, require_gradients, size, visit};
 use super::pass::{self, Noise};
@@ -44,21 +45,21 @@ pub struct StepLog {
 /// and a run resumed from a checkpoint continues as if it had not been interrupted.
 #[derive(Debug)]
 pub struct Trainer {
-    pub(super) config: TrainConfig,
+    pub(crate) config: TrainConfig,
     pub(super) model: CausalLm,
     pub(super) batches: Batches,
     pub(super) updater: Updater,
-    pub(super) step: usize,
+    pub(crate) step: usize,
     /// Running means of the trainable weights, flattened; empty where there are none.
     pub(super) ema: Vec<Tensor<1>>,
     plan: Plan,
 }
 
 /// What a pass over the batches of a step gave.
-pub(super) struct Passed {
-    pub(super) loss: f32,
-    pub(super) gradients: Vec<Tensor<1>>,
-    pub(super) tokens: usize,
+pub(crate) struct Passed {
+    pub(crate) loss: f32,
+    pub(crate) gradients: Vec<Tensor<1>>,
+    pub(crate) tokens: usize,
 }
 
 impl Trainer {
@@ -107,10 +108,16 @@ impl Trainer {
     /// When the loss or a gradient is not a number; the weights are then those of the step before.
     pub fn step(&mut self) -> Result<StepLog> {
         let start = Instant::now();
-        let Passed { loss: total, gradients, tokens } = self.pass()?;
+        let passed = self.pass()?;
+        let examples = self.batches.examples(self.step);
+        self.apply(passed, start, examples)
+    }
+
+    /// Moves the weights; `examples` name the data of the step in an error.
+    pub(crate) fn apply(&mut self, passed: Passed, start: Instant, examples: Vec<usize>) -> Result<StepLog> {
+        let Passed { loss: total, gradients, tokens } = passed;
         let norm = global_norm(&gradients)?;
         if !(total.is_finite() && norm.is_finite()) {
-            let examples = self.batches.examples(self.step);
             return Err(Error::Diverged { step: self.step + 1, loss: total, gradient_norm: norm, examples });
         }
         let limit = self.config.max_gradient_norm;
@@ -137,17 +144,40 @@ impl Trainer {
         let (batches, learned) = self.batches.step(self.step, &self.model.device());
         let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
         for (index, batch) in batches.iter().enumerate() {
-            self.choose_dropout(Some(index));
-            let (model, config) = (self.model.clone(), &self.config);
-            let seed = [self.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
-            let noise = (config.neftune > 0.0).then_some(Noise { alpha: config.neftune, seed });
-            let mut each = |grads: &Gradients| accumulate(&mut self.model, config, grads, &mut sums);
-            loss += pass::backward(&model, (batch, learned), config, noise, &mut each)?;
+            loss += self.backward(index, batch, &Weights::Equal(learned), &mut sums)?;
             tokens += batch.tokens;
         }
+        Ok(Passed { loss, gradients: self.complete(sums), tokens })
+    }
+
+    /// Loss of one batch of a step; adds its gradients to `sums`.
+    pub(crate) fn backward(
+        &mut self,
+        index: usize,
+        batch: &Batch,
+        weights: &Weights<'_>,
+        sums: &mut Vec<Option<Tensor<1>>>,
+    ) -> Result<f32> {
+        self.choose_dropout(Some(index));
+        let (model, config) = (self.model.clone(), &self.config);
+        let seed = [self.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
+        let noise = (config.neftune > 0.0).then_some(Noise { alpha: config.neftune, seed });
+        let mut each = |grads: &Gradients| accumulate(&mut self.model, config, grads, sums);
+        let loss = pass::backward(&model, (batch, weights), config, noise, &mut each);
         self.choose_dropout(None);
-        let gradients = complete(&mut self.model, &self.config, sums);
-        Ok(Passed { loss, gradients, tokens })
+        loss
+    }
+
+    /// The gradients of a step from the sums of its batches.
+    pub(crate) fn complete(&mut self, sums: Vec<Option<Tensor<1>>>) -> Vec<Tensor<1>> {
+        complete(&mut self.model, &self.config, sums)
+    }
+
+    /// Names of the trainable weights, in the order of the gradients.
+    pub(crate) fn trainable_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        visit(&mut self.model.clone(), &self.config, &mut |name, _| names.push(name.to_owned()));
+        names
     }
 
     /// Moves the running means of the weights.
