@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 use slm_core::CausalLm;
+use slm_core::nn::Weight;
 use slm_core::text::TrainingText;
+use slm_kernels::packed::{Format, PackedTensor};
 use slm_lora::{
-    Aligner, Batching, Checkpointing, DpoLoss, LoraAdapter, Objective, Preference, Preferences, Rated,
-    Result, TrainConfig,
+    Aligner, Batching, Checkpointing, DpoLoss, LoraAdapter, LoraConfig, Objective, Preference, Preferences,
+    Rated, Result, TrainConfig,
 };
 
 const PROMPTS: [&[u32]; 3] = [&[5, 9, 200], &[31, 7], &[11, 12, 13, 14]];
@@ -166,6 +168,28 @@ fn preferences_are_learned_and_runs_resume_with_the_same_bits() -> Result<()> {
         let losses = |logs: &[slm_lora::AlignLog]| logs.iter().map(|l| l.step.loss).collect::<Vec<_>>();
         assert_eq!(losses(&rest), losses(&logs[7..]), "{name}");
     }
+    Ok(())
+}
+
+/// Before the first step the model is its own reference, also where its weights are packed.
+#[test]
+fn a_fresh_adapter_has_no_reward() -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/qwen2");
+    let mut model = CausalLm::load(&path, &Device::flex())?;
+    model.for_each_linear(&mut |_, linear| {
+        let [rows, cols] = linear.weight.dims();
+        let dense = linear.weight.to_dense(&Device::flex());
+        let values: Vec<f32> = dense.try_into_vec_as().expect("f32");
+        let packed =
+            PackedTensor::quantize(&values, rows, cols, Format::Nf4 { group_size: 32 }).expect("fits");
+        linear.weight = Weight::Packed(packed);
+    });
+    LoraAdapter::init(&model, &LoraConfig::default())?.attach(&mut model)?;
+    let [(_, dpo), ..] = objectives();
+    let mut run = Aligner::new(model, Preferences::Pairs(pairs()), dpo, config())?;
+    let log = run.step()?;
+    assert!(log.chosen_reward.abs() < 1e-6 && log.rejected_reward.abs() < 1e-6, "{log:?}");
+    assert!((f64::from(log.step.loss) - std::f64::consts::LN_2).abs() < 1e-6);
     Ok(())
 }
 

@@ -9,7 +9,9 @@ use slm_core::nn::Weight;
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, KvCache};
 use slm_kernels::packed::{Format, PackedTensor};
-use slm_lora::{AdapterSet, Init, LoraAdapter, LoraConfig, Result, Schedule, Targets, TrainConfig, Trainer};
+use slm_lora::{
+    AdapterSet, Checkpointing, Init, LoraAdapter, LoraConfig, Result, Schedule, Targets, TrainConfig, Trainer,
+};
 
 /// Folder and model.
 const KINDS: [(&str, &str); 12] = [
@@ -162,15 +164,25 @@ fn packed_bases_train_and_merge() -> Result<()> {
         });
         let config = LoraConfig { rank: 3, dora, ..LoraConfig::default() };
         let adapter = LoraAdapter::init(&packed, &config)?;
-        let train = |mut model: CausalLm| -> Result<(Vec<f32>, CausalLm)> {
+        let train = |mut model: CausalLm, checkpointing| -> Result<(Vec<f32>, CausalLm)> {
             adapter.attach(&mut model)?;
-            let settings =
-                TrainConfig { steps: 6, learning_rate: 1e-2, max_length: 16, ..TrainConfig::default() };
+            let settings = TrainConfig {
+                steps: 6,
+                learning_rate: 1e-2,
+                max_length: 16,
+                checkpointing,
+                ..TrainConfig::default()
+            };
             let mut trainer = Trainer::new(model, texts(), settings)?;
             let logs = trainer.run(&mut |_, _| std::ops::ControlFlow::Continue(()))?;
             Ok((logs.iter().map(|l| l.loss).collect(), trainer.into_model()))
         };
-        let ((got, mut trained), (want, _)) = (train(packed.clone())?, train(dense)?);
+        let (got, mut trained) = train(packed.clone(), Checkpointing::None)?;
+        let (want, _) = train(dense, Checkpointing::None)?;
+        let (replayed, _) = train(packed.clone(), Checkpointing::Blocks)?;
+        for (a, b) in replayed.iter().zip(&got) {
+            assert!((a - b).abs() < 1e-5, "{format} {dora}, replayed: {replayed:?} instead of {got:?}");
+        }
         for (a, b) in got.iter().zip(&want) {
             assert!((a - b).abs() < 1e-3, "{format} {dora}: {got:?} instead of {want:?}");
         }

@@ -88,6 +88,8 @@ impl Aligner {
         reference.embed_adapter = None;
         reference.for_each_linear(&mut |_, linear| linear.adapter = None);
         reference.lm_head.iter_mut().for_each(|head| head.adapter = None);
+        // Where the model that learns is: packed weights are multiplied in another precision elsewhere.
+        let reference = reference.autodiff();
         let fits =
             |t: &TrainingText| t.ids.len() <= config.max_length && t.learned.iter().skip(1).any(|l| *l);
         let items = items(data, objective, &fits)?;
@@ -160,7 +162,7 @@ impl Aligner {
         if pairs.is_empty() {
             return Err(Error::Config { field: "pairs", reason: "there is none to measure".into() });
         }
-        let model = self.trainer.model();
+        let model = self.trainer.autodiff_model();
         let items: Vec<Item> = pairs.iter().cloned().map(Item::Pair).collect();
         let data = Data { items: &items, reference: &self.reference, objective: self.objective };
         let mut right = 0.0;
@@ -211,7 +213,7 @@ impl Aligner {
         let total = data.total(&chosen);
         let (mut sums, mut loss, mut tokens, mut figures) = (Vec::new(), 0.0, 0, Figures::default());
         for (index, part) in chosen.chunks(config.batch_size).enumerate() {
-            let judged = data.judge(part, &self.trainer.model(), &config, total)?;
+            let judged = data.judge(part, &self.trainer.autodiff_model(), &config, total)?;
             let found = Cell::new(Figures::default());
             let weigh = |own: &[f32]| {
                 let (loss, weights, figures) = judged.weigh(own);

@@ -21,12 +21,15 @@ pub(super) fn sum(model: &CausalLm, hidden: &Tensor<2>, batch: &Batch, max_logit
     Ok(sum)
 }
 
+/// A loss, and its derivative with the other sign with respect to each of the log-probabilities that it is given.
+type Judge<'a> = dyn Fn(&[f32]) -> Result<(f32, Vec<f32>)> + 'a;
+
 /// How the log-probabilities of a batch's learned tokens become a loss.
 pub(crate) enum Weights<'a> {
     /// The negative sum, divided by this.
     Equal(usize),
-    /// A loss and its derivative with respect to each of them, with the other sign.
-    Judged(&'a dyn Fn(&[f32]) -> Result<(f32, Vec<f32>)>),
+    /// What this makes of them.
+    Judged(&'a Judge<'a>),
 }
 
 /// The log-probability of each learned token, in nats.
@@ -43,6 +46,7 @@ pub(super) fn log_probabilities(
     for (positions, targets) in chunks(model, batch, max_logits) {
         let rows = hidden.clone().select(0, indices(positions, &hidden.device()));
         let own: Vec<f32> = chosen(model, rows, targets)
+            .detach()
             .try_into_vec_as()
             .map_err(|e| slm_core::Error::Device { reason: format!("{e:?}") })?;
         all.extend(own);
@@ -66,8 +70,8 @@ pub(super) fn with_gradient(
     let (judged, mut sum, mut start) = match weights {
         Weights::Equal(_) => (None, 0.0, 0),
         Weights::Judged(judge) => {
-            let plain = model.clone().inner();
-            let (loss, weights) = judge(&log_probabilities(&plain, &hidden, batch, max_logits)?)?;
+            let own = log_probabilities(model, &hidden.clone().autodiff(), batch, max_logits)?;
+            let (loss, weights) = judge(&own)?;
             (Some(weights), loss, 0)
         }
     };

@@ -54,12 +54,13 @@ fn replayed(
     noise: Option<Noise>,
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<f32> {
-    let plain = model.clone().inner();
-    let (forward, reading) = (plain.reading(&batch.lengths)?, model.reading(&batch.lengths)?);
-    let mut inputs = vec![begin(&forward, batch, noise)?];
-    for index in 0..forward.blocks() {
+    let reading = model.reading(&batch.lengths)?;
+    // On the autodiff device all the way: elsewhere packed weights are multiplied in another precision. The tape of a block
+    // goes with its output.
+    let mut inputs = vec![begin(&reading, batch, noise)?.inner()];
+    for index in 0..reading.blocks() {
         let last = inputs.last().cloned();
-        inputs.extend(last.map(|x| forward.block(index, x)));
+        inputs.extend(last.map(|x| reading.block(index, x.autodiff()).inner()));
     }
     let Some(last) = inputs.pop() else { return Ok(0.0) };
     let last = last.autodiff().require_grad();

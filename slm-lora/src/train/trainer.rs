@@ -276,6 +276,11 @@ impl Trainer {
         self.model.clone().inner()
     }
 
+    /// The same on the autodiff device, where nothing of it learns.
+    pub(crate) fn autodiff_model(&self) -> CausalLm {
+        self.model().autodiff()
+    }
+
     /// The trained model, off the autodiff device.
     pub fn into_model(self) -> CausalLm {
         self.model.inner()
