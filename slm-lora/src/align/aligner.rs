@@ -90,9 +90,7 @@ impl Aligner {
         reference.lm_head.iter_mut().for_each(|head| head.adapter = None);
         // Where the model that learns is: packed weights are multiplied in another precision elsewhere.
         let reference = reference.autodiff();
-        let fits =
-            |t: &TrainingText| t.ids.len() <= config.max_length && t.learned.iter().skip(1).any(|l| *l);
-        let items = items(data, objective, &fits)?;
+        let items = items(data, objective, config.max_length)?;
         let texts = items.iter().flat_map(|item| match item {
             Item::Pair(p) => vec![p.chosen.clone(), p.rejected.clone()],
             Item::Rated(r, _) => vec![r.text.clone()],

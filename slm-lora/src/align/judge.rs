@@ -76,11 +76,8 @@ pub(super) struct Judged {
 }
 
 /// The data as items; those with a text that does not fit are left out.
-pub(super) fn items(
-    data: Preferences,
-    objective: Objective,
-    fits: &dyn Fn(&TrainingText) -> bool,
-) -> Result<Vec<Item>> {
+pub(super) fn items(data: Preferences, objective: Objective, max_length: usize) -> Result<Vec<Item>> {
+    let fits = |t: &TrainingText| t.ids.len() <= max_length && t.learned.iter().skip(1).any(|l| *l);
     let kto = matches!(objective, Objective::Kto { .. });
     let rated = match data {
         Preferences::Pairs(pairs) if !kto => {
@@ -102,16 +99,20 @@ pub(super) fn items(
     let rated: Vec<Rated> = rated.into_iter().filter(|r| fits(&r.text)).collect();
     // Each prompt with the answer before its own, the first with the last.
     let before = rated.iter().cycle().skip(rated.len().saturating_sub(1));
-    let mixed: Vec<TrainingText> = rated.iter().zip(before).map(|(r, b)| mixed(&r.text, &b.text)).collect();
+    let mixed: Vec<TrainingText> =
+        rated.iter().zip(before).map(|(r, b)| mixed(&r.text, &b.text, max_length)).collect();
     Ok(rated.into_iter().zip(mixed).map(|(r, m)| Item::Rated(r, m)).collect())
 }
 
-fn mixed(prompt: &TrainingText, answer: &TrainingText) -> TrainingText {
+/// A prompt before another one's answer, as much of it as fits.
+fn mixed(prompt: &TrainingText, answer: &TrainingText, max_length: usize) -> TrainingText {
     let begins = |t: &TrainingText| t.learned.iter().position(|l| *l).unwrap_or(t.ids.len());
     let (own, other) = (begins(prompt), begins(answer));
     let mut text = TrainingText { ids: prompt.ids[..own].to_vec(), learned: prompt.learned[..own].to_vec() };
     text.ids.extend(&answer.ids[other..]);
     text.learned.extend(&answer.learned[other..]);
+    text.ids.truncate(max_length);
+    text.learned.truncate(max_length);
     text
 }
 
