@@ -127,8 +127,7 @@ fn adapted(family: &str) -> Result<CausalLm> {
         let rank = if index % 2 == 0 { 2 } else { 4 };
         index += 1;
         let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device());
-        linear.adapter =
-            Some(Adapter { a: random([rank, cols]), b: random([rows, rank]), scale: 0.5 * index as f32 });
+        linear.adapter = Some(Adapter::new(random([rank, cols]), random([rows, rank]), 0.5 * index as f32));
     });
     Ok(model)
 }

@@ -1,9 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
+mod align;
 mod error;
 mod train;
 
-pub use adapter::{LoraAdapter, LoraConfig};
+pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
+pub use align::{AlignLog, Aligner, DpoLoss, Objective, Preference, Preferences, Rated};
 pub use error::{Error, Result};
-pub use train::{Plan, Schedule, StepLog, TrainConfig, Trainable, Trainer, training_texts};
+pub use train::{
+    Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,
+    TrainConfig, Trainable, Trainer, Validated, training_texts,
+};

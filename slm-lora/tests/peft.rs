@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
 use safetensors::SafeTensors;
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, KvCache};
-use slm_lora::{LoraAdapter, LoraConfig, Result, Schedule, TrainConfig, Trainer};
+use slm_lora::{LoraAdapter, LoraConfig, Result, Schedule, Targets, TrainConfig, Trainer};
 
 const GOLDENS: [(&str, &str); 3] = [("llama", "lora"), ("llama", "rslora"), ("qwen3", "lora")];
 
@@ -117,7 +117,7 @@ fn five_steps_of_adamw_follow_peft() -> Result<()> {
 
 /// An adapter whose `B` is not zero, on some layers only.
 fn some_adapter(model: &CausalLm) -> LoraAdapter {
-    let targets = ["q_proj", "v_proj", "up_proj", "down_proj"].map(String::from).to_vec();
+    let targets = Targets::names(&["q_proj", "v_proj", "up_proj", "down_proj"]);
     let config = LoraConfig { rank: 3, alpha: 7.0, target_modules: targets, ..LoraConfig::default() };
     let mut adapter = LoraAdapter::init(model, &config).expect("valid");
     for layer in adapter.layers.values_mut() {
@@ -152,7 +152,8 @@ fn saved_adapters_come_back() -> Result<()> {
 #[test]
 fn what_does_not_fit_is_named() -> Result<()> {
     let llama = base("llama");
-    let unknown = LoraConfig { target_modules: vec!["query_key_value".into()], ..LoraConfig::default() };
+    let unknown =
+        LoraConfig { target_modules: Targets::names(&["query_key_value"]), ..LoraConfig::default() };
     let error = LoraAdapter::init(&llama, &unknown).expect_err("no such layer").to_string();
     assert!(error.contains("query_key_value"), "{error}");
 
@@ -166,8 +167,9 @@ fn what_does_not_fit_is_named() -> Result<()> {
 
     let path = folder.path().join("adapter_config.json");
     let text = std::fs::read_to_string(&path).expect("read");
-    std::fs::write(&path, text.replace("\"use_dora\": false", "\"use_dora\": true")).expect("write");
-    let error = LoraAdapter::load(folder.path(), &llama.config, &device()).expect_err("DoRA").to_string();
-    assert!(error.contains("use_dora"), "{error}");
+    let unknown = "\"init_lora_weights\": \"corda\"";
+    std::fs::write(&path, text.replace("\"init_lora_weights\": true", unknown)).expect("write");
+    let error = LoraAdapter::load(folder.path(), &llama.config, &device()).expect_err("CorDA").to_string();
+    assert!(error.contains("corda"), "{error}");
     Ok(())
 }

@@ -36,6 +36,12 @@ impl CausalLm {
             let reason = "no layer of the model has an adapter\nhint: apply one before exporting it";
             return Err(Error::gguf(path, reason));
         }
+        let plain = |a: &&Adapter| a.magnitude.is_none() && a.start.is_none();
+        if self.embed_adapter.is_some() || !adapters.values().all(plain) {
+            let reason = "the file holds no magnitudes, starting factors or updates of the embedding\nhint: merge the \
+                          adapter, and export the model";
+            return Err(Error::gguf(path, reason));
+        }
         let factor = super::fold::query_factor(&self.config);
         if factor.is_some()
             && adapters.keys().any(|name| name.contains("q_proj"))

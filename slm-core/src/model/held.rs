@@ -35,6 +35,9 @@ impl CausalLm {
     /// # Errors
     /// When a layer has an adapter, which no file of a model holds.
     pub(crate) fn held(&self) -> Result<BTreeMap<String, Held>> {
+        if self.embed_adapter.is_some() {
+            return Err(adapted("model.embed_tokens"));
+        }
         let mut all = BTreeMap::new();
         all.insert("model.embed_tokens.weight".to_owned(), Held::Matrix(self.embed_tokens.clone()));
         for (index, block) in self.layers.iter().enumerate() {
@@ -60,13 +63,17 @@ fn vector(norm: &RmsNorm) -> Held {
 
 fn hold(path: &str, linear: &Linear, all: &mut BTreeMap<String, Held>) -> Result<()> {
     if linear.adapter.is_some() {
-        let reason =
-            format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
-        return Err(Error::Request { reason });
+        return Err(adapted(path));
     }
     all.insert(format!("{path}.weight"), Held::Matrix(linear.weight.clone()));
     if let Some(bias) = &linear.bias {
         all.insert(format!("{path}.bias"), Held::Vector(bias.clone()));
     }
     Ok(())
+}
+
+fn adapted(path: &str) -> Error {
+    let reason =
+        format!("{path} has an adapter, which the file of a model cannot hold\nhint: merge it first");
+    Error::Request { reason }
 }

@@ -243,7 +243,7 @@ impl Source {
             .collect::<Result<_>>()?;
         let norm = self.norm(&config, "model.norm", device)?;
         let lm_head = if config.tie_word_embeddings { None } else { Some(self.linear("lm_head", device)?) };
-        Ok(CausalLm { config, embed_tokens, layers, norm, lm_head })
+        Ok(CausalLm { config, embed_tokens, embed_adapter: None, layers, norm, lm_head })
     }
 
     fn block(&mut self, config: &ModelConfig, prefix: &str, device: &Device) -> Result<Block> {

@@ -8,8 +8,11 @@ mod layout;
 mod load;
 mod packed;
 mod quantized;
+mod reading;
 mod save;
 mod writer;
+
+use std::ops::Range;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 pub(crate) use files::widen;
@@ -19,9 +22,10 @@ pub(crate) use held::Held;
 pub(crate) use layout::{Stored, layout};
 use load::repeats_head;
 pub use load::{LoadOptions, Value};
+pub use reading::Reading;
 
 use crate::config::ModelConfig;
-use crate::nn::{Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
+use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
 use crate::{Error, Result};
 
 /// A causal language model of any [`Family`](crate::config::Family).
@@ -34,6 +38,9 @@ pub struct CausalLm {
     pub config: ModelConfig,
     /// `[vocab, hidden]`; where it is packed, the rows of a text's tokens are expanded.
     pub embed_tokens: Weight,
+    /// Update of the embedding `E`: `A` is `[rank, vocab]` and `B` `[hidden, rank]`, of the transposed matrix. Where the
+    /// embedding serves as the head too, that use of it is not updated.
+    pub embed_adapter: Option<Adapter>,
     /// The blocks, first to last.
     pub layers: Vec<Block>,
     /// After the last block.
@@ -140,20 +147,7 @@ impl CausalLm {
         let [batch, new] = ids.dims();
         let past = |index: usize| caches.get(index).map_or(0, |c| c.len());
         let runs: Vec<_> = lengths.iter().enumerate().map(|(i, n)| past(i)..past(i) + n).collect();
-        let limit = self.config.context_length();
-        if let Some(run) = runs.iter().find(|run| run.is_empty() || run.end > limit) {
-            let (old, added) = (run.start, run.len());
-            let reason = format!("{old} cached and {added} new tokens; the context holds 1 to {limit}");
-            return Err(Error::Request { reason });
-        }
-        if runs.is_empty() {
-            return Err(Error::Request { reason: "there is no sequence to read".into() });
-        }
-        let pass = Pass {
-            config: &self.config,
-            rotations: Rotations::new(&self.config, &runs, &ids.device()),
-            lengths: lengths.to_vec(),
-        };
+        let pass = self.begin(&runs, &ids.device())?;
         let mut x = self.embed(ids.reshape([batch * new]))?.reshape([batch, new, self.config.hidden_size]);
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, index, &pass, caches);
@@ -164,10 +158,31 @@ impl CausalLm {
         Ok(self.norm.forward(x))
     }
 
+    /// Checks the positions of a pass, and computes what its layers share.
+    fn begin(&self, runs: &[Range<usize>], device: &Device) -> Result<Pass<'_>> {
+        let limit = self.config.context_length();
+        if let Some(run) = runs.iter().find(|run| run.is_empty() || run.end > limit) {
+            let (old, added) = (run.start, run.len());
+            let reason = format!("{old} cached and {added} new tokens; the context holds 1 to {limit}");
+            return Err(Error::Request { reason });
+        }
+        if runs.is_empty() {
+            return Err(Error::Request { reason: "there is no sequence to read".into() });
+        }
+        Ok(Pass {
+            config: &self.config,
+            rotations: Rotations::new(&self.config, runs, device),
+            lengths: runs.iter().map(ExactSizeIterator::len).collect(),
+        })
+    }
+
     /// # Shapes
     /// `[tokens]` to `[tokens, hidden]`.
     fn embed(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
-        let x = self.embed_tokens.rows(ids)?;
+        let x = match &self.embed_adapter {
+            Some(adapter) => adapter.embed(&ids, self.embed_tokens.rows(ids.clone())?),
+            None => self.embed_tokens.rows(ids)?,
+        };
         Ok(match self.config.multipliers.embedding {
             1.0 => x,
             factor => x.mul_scalar(factor as f32),
@@ -232,6 +247,21 @@ impl CausalLm {
         }
     }
 
+    /// Calls `f` with each adapter and the path of its layer, those of the embedding and the head included.
+    pub fn for_each_adapter(&mut self, f: &mut dyn FnMut(&str, &mut Adapter)) {
+        if let Some(adapter) = &mut self.embed_adapter {
+            f("model.embed_tokens", adapter);
+        }
+        self.for_each_linear(&mut |path, linear| {
+            if let Some(adapter) = &mut linear.adapter {
+                f(path, adapter);
+            }
+        });
+        if let Some(adapter) = self.lm_head.as_mut().and_then(|head| head.adapter.as_mut()) {
+            f("lm_head", adapter);
+        }
+    }
+
     /// The same model with every tensor mapped, for example onto or off an autodiff device.
     #[must_use]
     pub fn map_tensors(mut self, map: &dyn TensorMap) -> Self {
@@ -239,12 +269,17 @@ impl CausalLm {
             Parameter::Vector(t) => *t = map.vector(t.clone()),
             Parameter::Matrix(t) => *t = map.matrix(t.clone()),
         });
-        self.for_each_linear(&mut |_, linear| {
-            if let Some(adapter) = &mut linear.adapter {
-                adapter.a = map.matrix(adapter.a.clone());
-                adapter.b = map.matrix(adapter.b.clone());
+        let one = |adapter: &mut Adapter| {
+            let factors = [&mut adapter.a, &mut adapter.b];
+            for t in factors.into_iter().chain(adapter.start.iter_mut().flatten()) {
+                *t = map.matrix(t.clone());
             }
-        });
+            if let Some(magnitude) = &mut adapter.magnitude {
+                magnitude.weight = map.vector(magnitude.weight.clone());
+                magnitude.norm = map.vector(magnitude.norm.clone());
+            }
+        };
+        self.for_each_adapter(&mut |_, adapter| one(adapter));
         self
     }
 

@@ -1,8 +1,11 @@
 //! The one linear layer: a weight slot and an optional adapter slot.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use slm_kernels::{PackedTensor, ops};
 
+use super::Adapter;
 use crate::{Error, Result};
 
 /// A linear layer `y = x·Wᵀ + b`, plus the low-rank path of an adapter where there is one.
@@ -73,6 +76,48 @@ impl Weight {
         Ok(Tensor::from_data(TensorData::new(values, [ids.len(), cols]), &device))
     }
 
+    /// Some rows of the matrix in f32; packed ones are expanded onto `device`.
+    ///
+    /// # Shapes
+    /// To `[rows.len(), in]`.
+    ///
+    /// # Errors
+    /// When a packed matrix does not have these rows.
+    pub fn range(&self, rows: Range<usize>, device: &Device) -> Result<Tensor<2>> {
+        match self {
+            Self::Dense(w) => Ok(w.clone().narrow(0, rows.start, rows.len()).cast(FloatDType::F32)),
+            Self::Packed(w) => {
+                let shape = [rows.len(), w.cols()];
+                let mut values = vec![0.0; shape[0] * shape[1]];
+                w.dequantize_rows(rows, &mut values).map_err(|e| Error::Device { reason: e.to_string() })?;
+                Ok(Tensor::from_data(TensorData::new(values, shape), device))
+            }
+        }
+    }
+
+    /// A weight with the numbers of `values`, `[out, in]`, held as this one is: packed ones are rounded to the same format.
+    ///
+    /// # Errors
+    /// When the numbers cannot be read back, are not finite, or the format is one that is read but not written.
+    pub fn with_values(&self, values: Tensor<2>) -> Result<Self> {
+        let Self::Packed(packed) = self else { return Ok(Self::Dense(values)) };
+        let failed = |e: slm_kernels::Error| Error::Device { reason: format!("packing again: {e}") };
+        let [rows, cols] = values.dims();
+        let mut numbers: Vec<f32> =
+            values.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
+        if let Some(order) = packed.input_order() {
+            for row in numbers.chunks_exact_mut(cols) {
+                let ordered: Vec<f32> = order.iter().map(|at| row[*at as usize]).collect();
+                row.copy_from_slice(&ordered);
+            }
+        }
+        let new = PackedTensor::quantize(&numbers, rows, cols, packed.format()).map_err(failed)?;
+        Ok(Self::Packed(match packed.input_order() {
+            Some(order) => new.with_input_order(order.clone()).map_err(failed)?,
+            None => new,
+        }))
+    }
+
     /// # Shapes
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -84,29 +129,6 @@ impl Weight {
                 Err(e) => panic!("{e}"),
             },
         }
-    }
-}
-
-/// A low-rank update `ΔW = s·B·A` (LoRA, Hu et al. 2021) that is never materialised in training.
-#[derive(Debug, Clone)]
-pub struct Adapter {
-    /// `[rank, in]`.
-    pub a: Tensor<2>,
-    /// `[out, rank]`.
-    pub b: Tensor<2>,
-    /// `alpha / rank`, or `alpha / √rank` for rsLoRA.
-    pub scale: f32,
-}
-
-impl Adapter {
-    /// The update as a matrix `[out, in]`.
-    pub fn delta(&self) -> Tensor<2> {
-        self.b.clone().matmul(self.a.clone()).mul_scalar(self.scale)
-    }
-
-    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        // The scale goes where the numbers are few.
-        ops::dense_linear(ops::dense_linear(x, &self.a).mul_scalar(self.scale), &self.b)
     }
 }
 
@@ -126,14 +148,36 @@ impl Linear {
     /// # Shapes
     /// `[.., in]` to `[.., out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let update = self.adapter.as_ref().map(|a| a.forward(x.clone()));
-        let mut y = self.weight.forward(x);
-        if let Some(bias) = &self.bias {
-            y = ops::add_bias(y, bias);
-        }
-        match update {
-            Some(update) => y + update,
+        let biased = |y| match &self.bias {
+            Some(bias) => ops::add_bias(y, bias),
             None => y,
+        };
+        let Some(adapter) = &self.adapter else { return biased(self.weight.forward(x)) };
+        let base = |x: Tensor<D>| match adapter.start(x.clone()) {
+            Some(start) => self.weight.forward(x) - start,
+            None => self.weight.forward(x),
+        };
+        let dropped = adapter.drop_inputs(&x);
+        let update = adapter.forward(dropped.clone().unwrap_or_else(|| x.clone()));
+        let Some(magnitude) = &adapter.magnitude else { return biased(base(x)) + update };
+        let factor = magnitude.factor().unsqueeze::<D>();
+        match dropped {
+            None => biased((base(x) + update) * factor),
+            // As PEFT has it: what the magnitude adds sees the inputs that are left.
+            Some(left) => biased(base(x)) + base(left) * factor.clone().sub_scalar(1.0) + update * factor,
         }
+    }
+
+    /// Measures anew the rows that a DoRA update divides by; to be called after a change of its factors or of the weight.
+    ///
+    /// # Errors
+    /// When a packed weight cannot be expanded.
+    pub fn measure(&mut self) -> Result<()> {
+        let Some(adapter) = &mut self.adapter else { return Ok(()) };
+        if adapter.magnitude.is_some() {
+            let norm = adapter.measure(&self.weight)?;
+            adapter.magnitude.iter_mut().for_each(|m| m.norm = norm.clone());
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The building blocks of the transformer, in the order data passes them.
 
+mod adapter;
 mod attention;
 mod block;
 mod cache;
@@ -7,10 +8,11 @@ mod linear;
 mod norm;
 mod rope;
 
+pub use adapter::{Adapter, Dropout, Magnitude};
 pub use attention::Attention;
 pub use block::{Block, Mlp};
 pub use cache::{KvCache, KvCacheType};
-pub use linear::{Adapter, Linear, Weight};
+pub use linear::{Linear, Weight};
 pub use norm::RmsNorm;
 pub use rope::Rotation;
 

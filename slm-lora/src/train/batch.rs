@@ -9,7 +9,7 @@ use slm_core::text::TrainingText;
 use slm_core::{ChatTemplate, Message, Tokenizer};
 use slm_data::{Example, Role};
 
-use super::TrainConfig;
+use super::{Batching, TrainConfig};
 use crate::{Error, Result};
 
 /// Steps whose examples are sorted by length together: batches of like lengths waste little on padding, and
@@ -64,6 +64,7 @@ pub(super) struct Batches {
     texts: Vec<TrainingText>,
     per_step: usize,
     batch_size: usize,
+    batching: Batching,
     seed: u64,
     /// Order of one epoch, kept until another is asked for.
     epoch: Option<(usize, Vec<Vec<usize>>)>,
@@ -90,6 +91,7 @@ impl Batches {
             texts: useful,
             per_step: config.batch_size * config.gradient_accumulation,
             batch_size: config.batch_size,
+            batching: config.batching,
             seed: config.seed,
             epoch: None,
         };
@@ -132,10 +134,24 @@ impl Batches {
         let examples = self.examples(step);
         let batches: Vec<Batch> = examples
             .chunks(self.batch_size)
-            .map(|chunk| Batch::new(chunk.iter().map(|i| &self.texts[*i]), device))
+            .map(|chunk| {
+                let texts: Vec<&TrainingText> = chunk.iter().map(|i| &self.texts[*i]).collect();
+                Batch::new(&texts, self.batching, device)
+            })
             .collect();
         let learned = batches.iter().map(|b| b.targets.len()).sum();
         (batches, learned)
+    }
+
+    /// Tokens computed in a step, padding included.
+    pub(super) fn computed(&mut self, step: usize) -> usize {
+        let examples = self.examples(step);
+        let length = |i: &usize| self.texts[*i].ids.len();
+        let batch = |chunk: &[usize]| match self.batching {
+            Batching::Packed => chunk.iter().map(length).sum::<usize>(),
+            Batching::Padded => chunk.len() * chunk.iter().map(length).max().unwrap_or(0),
+        };
+        examples.chunks(self.batch_size).map(batch).sum()
     }
 
     /// Identifies the data: a checkpoint of other data must not be resumed.
@@ -151,24 +167,25 @@ impl Batches {
     }
 }
 
-/// Examples padded to one length, and the positions whose next token is learned.
+/// Examples of one forward pass, and the positions whose next token is learned.
 #[derive(Debug)]
-pub(super) struct Batch {
-    /// `[examples, length]`; padding follows the text, where the causal mask hides it.
+pub(crate) struct Batch {
+    /// `[examples, length]`; padding follows the text, where the causal mask hides it. Or `[1, tokens]`, packed.
     pub(super) ids: Tensor<2, Int>,
+    /// Of the sequences of one row.
+    pub(super) lengths: Vec<usize>,
     /// Positions in the flattened batch that predict a learned token.
     pub(super) positions: Vec<i32>,
     /// The tokens they predict.
     pub(super) targets: Vec<i32>,
     /// Tokens that are no padding.
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
 }
 
 impl Batch {
-    fn new<'a>(texts: impl Iterator<Item = &'a TrainingText> + Clone, device: &Device) -> Self {
-        let length = texts.clone().map(|t| t.ids.len()).max().unwrap_or(0);
+    pub(crate) fn new(texts: &[&TrainingText], batching: Batching, device: &Device) -> Self {
+        let longest = texts.iter().map(|t| t.ids.len()).max().unwrap_or(0);
         let (mut ids, mut positions, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tokens = 0;
         for text in texts {
             let start = ids.len();
             for at in 1..text.ids.len() {
@@ -177,12 +194,17 @@ impl Batch {
                     targets.push(text.ids[at] as i32);
                 }
             }
-            tokens += text.ids.len();
             ids.extend(text.ids.iter().map(|id| *id as i32));
-            ids.resize(start + length, 0);
+            if batching == Batching::Padded {
+                ids.resize(start + longest, 0);
+            }
         }
-        let rows = ids.len() / length.max(1);
-        let ids = Tensor::from_data(TensorData::new(ids, [rows, length]), device);
-        Self { ids, positions, targets, tokens }
+        let (shape, lengths) = match batching {
+            Batching::Padded => ([texts.len(), longest], vec![longest]),
+            Batching::Packed => ([1, ids.len()], texts.iter().map(|t| t.ids.len()).collect()),
+        };
+        let ids = Tensor::from_data(TensorData::new(ids, shape), device);
+        let tokens = texts.iter().map(|t| t.ids.len()).sum();
+        Self { ids, lengths, positions, targets, tokens }
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::optim::{AdamWState, AdaptiveMomentumState};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use slm_core::model::{Parameter, TensorFile, write_atomically};
 
+use super::optimizer::State;
 use super::parameters::{size, visit};
 use super::{TrainConfig, Trainer};
+use crate::adapter::measure;
 use crate::{Error, Result};
 
 const KEY: &str = "slm.train";
@@ -33,9 +34,10 @@ impl Trainer {
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
         let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
         let mut states = self.updater.states.iter();
+        let mut means = self.ema.iter();
         let mut failure = None;
         let mut model = self.model.clone();
-        visit(&mut model, self.config.trainable, &mut |name, parameter| {
+        visit(&mut model, &self.config, &mut |name, parameter| {
             let weight = match parameter {
                 Parameter::Vector(t) => t.clone().inner().try_into_vec_as(),
                 Parameter::Matrix(t) => t.clone().inner().try_into_vec_as(),
@@ -46,8 +48,12 @@ impl Trainer {
             };
             add("weight", weight);
             if let Some(Some(state)) = states.next() {
-                add("moment_1", state.momentum.moment_1.clone().try_into_vec_as());
-                add("moment_2", state.momentum.moment_2.clone().try_into_vec_as());
+                for (kind, tensor) in state.tensors() {
+                    add(kind, tensor.try_into_vec_as());
+                }
+            }
+            if let Some(mean) = means.next() {
+                add("ema", mean.clone().try_into_vec_as());
             }
         });
         if let Some(failure) = failure {
@@ -93,30 +99,33 @@ impl Trainer {
             }
         }
         let read = |name: &str| -> Result<Vec<f32>> { Ok(file.read_f32(name)?) };
+        let shapes = file.shapes();
         let mut values = BTreeMap::new();
         let mut names = Vec::new();
-        visit(&mut self.model.clone(), self.config.trainable, &mut |name, p| {
+        visit(&mut self.model.clone(), &self.config, &mut |name, p| {
             names.push((name.to_owned(), size(&p)));
         });
         for (name, size) in &names {
-            for kind in
-                ["weight", "moment_1", "moment_2"].into_iter().take(if description.step == 0 { 1 } else { 3 })
-            {
-                let own = read(&format!("{kind}:{name}"))?;
+            for kind in ["weight", "moment_1", "moment_2", "momentum", "velocity", "ema"] {
+                let key = format!("{kind}:{name}");
+                if !shapes.contains_key(&key) && kind != "weight" {
+                    continue;
+                }
+                let own = read(&key)?;
                 if own.len() != *size {
                     return Err(wrong(path, format!("{name}: expected {size} numbers, found {}", own.len())));
                 }
-                values.insert(format!("{kind}:{name}"), own);
+                values.insert(key, own);
             }
         }
         self.restore(&mut values, description.step);
-        Ok(())
+        measure(&mut self.model)
     }
 
     fn restore(&mut self, values: &mut BTreeMap<String, Vec<f32>>, step: usize) {
         let device = self.model.device().inner();
-        let mut states = Vec::new();
-        visit(&mut self.model, self.config.trainable, &mut |name, parameter| {
+        let (mut states, mut means) = (Vec::new(), Vec::new());
+        visit(&mut self.model, &self.config, &mut |name, parameter| {
             let mut take = |kind: &str| {
                 let own = values.remove(&format!("{kind}:{name}"))?;
                 let count = own.len();
@@ -128,14 +137,11 @@ impl Trainer {
                     Parameter::Matrix(t) => *t = weight.reshape(t.dims()).autodiff().require_grad(),
                 }
             }
-            states.push(match (take("moment_1"), take("moment_2")) {
-                (Some(first), Some(second)) => {
-                    Some(AdamWState::new(AdaptiveMomentumState::new(step, first, second)))
-                }
-                _ => None,
-            });
+            states.push(State::of(&mut take, step));
+            means.extend(take("ema"));
         });
         self.updater.states = states;
+        self.ema = means;
         self.step = step;
     }
 }

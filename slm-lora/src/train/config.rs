@@ -26,18 +26,68 @@ pub enum Schedule {
     Cosine,
 }
 
+/// How the examples of a forward pass lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Batching {
+    /// Padded to the longest of the batch.
+    Padded,
+    /// Behind one another without padding; each starts at position 0 and sees itself alone.
+    Packed,
+}
+
+/// What a pass keeps for the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpointing {
+    /// Everything.
+    None,
+    /// The input of each block; the rest is computed again: less memory, about 1.4 times the time.
+    Blocks,
+}
+
+/// How gradients become updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// `AdamW` (Loshchilov and Hutter 2019).
+    AdamW,
+    /// The sign of a mean gradient (Chen et al. 2023): half the state; takes about a tenth of `AdamW`'s learning rate.
+    Lion,
+    /// Orthogonal updates of matrices (Jordan 2024), at rates that suit `AdamW`; vectors by `AdamW`.
+    Muon,
+}
+
 /// How a run goes. The default suits LoRA on a few hundred examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Which weights learn.
     pub trainable: Trainable,
+    /// Modules that learn in full beside the adapters, by the end of their path: those of
+    /// [`LoraConfig::modules_to_save`](crate::LoraConfig::modules_to_save).
+    pub modules_to_save: Vec<String>,
+    /// How much faster the `B` of an adapter learn than the `A` (LoRA+, Hayou et al. 2024); 1 is off.
+    pub lora_plus_ratio: f64,
     /// Optimizer steps; the data is repeated, shuffled anew each time, for as long as they last.
     pub steps: usize,
     /// Examples of one forward pass.
     pub batch_size: usize,
     /// Forward passes of one step; the gradient is that of all their tokens together.
     pub gradient_accumulation: usize,
+    /// How examples lie in memory.
+    pub batching: Batching,
+    /// What a pass keeps for the way back.
+    pub checkpointing: Checkpointing,
+    /// Logits held at a time, as numbers: a large vocabulary does not decide the memory of a step, but one row is always
+    /// held.
+    pub max_logits: usize,
+    /// How gradients become updates.
+    pub optimizer: OptimizerKind,
+    /// Noise on the embedded tokens (NEFTune, Jain et al. 2023): its α, 5 to 15; 0 is off.
+    pub neftune: f32,
+    /// Decay of a running mean of the weights, such as 0.99; 0 is off.
+    pub ema: f32,
     /// Longest example, in tokens; longer ones are left out and counted.
     pub max_length: usize,
     /// Highest learning rate.
@@ -64,9 +114,17 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             trainable: Trainable::Adapters,
+            modules_to_save: Vec::new(),
+            lora_plus_ratio: 1.0,
             steps: 200,
             batch_size: 8,
             gradient_accumulation: 1,
+            batching: Batching::Padded,
+            checkpointing: Checkpointing::None,
+            max_logits: 1 << 22,
+            optimizer: OptimizerKind::AdamW,
+            neftune: 0.0,
+            ema: 0.0,
             max_length: 512,
             learning_rate: 2e-3,
             warmup_steps: 10,
@@ -112,7 +170,15 @@ impl TrainConfig {
             let reason = format!("{} is not a positive number", self.learning_rate);
             return Err(Error::Config { field: "learning_rate", reason });
         }
-        for (field, beta) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
+        if !(self.neftune.is_finite() && self.neftune >= 0.0) {
+            let reason = format!("{} is negative or no number", self.neftune);
+            return Err(Error::Config { field: "neftune", reason });
+        }
+        if !(self.lora_plus_ratio.is_finite() && self.lora_plus_ratio > 0.0) {
+            let reason = format!("{} is not a positive number", self.lora_plus_ratio);
+            return Err(Error::Config { field: "lora_plus_ratio", reason });
+        }
+        for (field, beta) in [("beta_1", self.beta_1), ("beta_2", self.beta_2), ("ema", self.ema)] {
             if !(0.0..1.0).contains(&beta) {
                 return Err(Error::Config { field, reason: format!("{beta} is not within 0 and 1") });
             }

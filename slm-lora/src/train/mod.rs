@@ -3,10 +3,23 @@
 mod batch;
 mod checkpoint;
 mod config;
+mod estimate;
+mod log;
 mod loss;
+mod optimizer;
 mod parameters;
+mod pass;
 mod trainer;
+mod validation;
+
+pub(crate) use batch::Batch;
+pub(crate) use loss::Weights;
+pub(crate) use pass::log_probabilities;
+pub(crate) use trainer::Passed;
 
 pub use batch::{Plan, training_texts};
-pub use config::{Schedule, TrainConfig, Trainable};
+pub use config::{Batching, Checkpointing, OptimizerKind, Schedule, TrainConfig, Trainable};
+pub use estimate::Estimate;
+pub use log::JsonLog;
 pub use trainer::{StepLog, Trainer};
+pub use validation::{Measured, Patience, Validated};

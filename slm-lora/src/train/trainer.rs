@@ -3,16 +3,19 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use serde::Serialize;
-use slm_core::model::FloatType;
+use slm_core::model::{FloatType, Parameter};
 use slm_core::text::TrainingText;
 use slm_core::{CausalLm, Error as CoreError};
 
-use super::batch::{Batches, Plan};
-use super::loss::loss;
-use super::parameters::{Updater, accumulate, require_gradients, size, visit};
+use super::batch::{Batch, Batches, Plan};
+use super::loss::Weights;
+use super::optimizer::{Updater, flat};
+use super::parameters::{accumulate, complete, require_gradients, size, visit};
+use super::pass::{self, Noise};
 use super::{TrainConfig, Trainable};
+use crate::adapter::measure;
 use crate::{Error, Result};
 
 /// What a step did.
@@ -42,12 +45,21 @@ pub struct StepLog {
 /// and a run resumed from a checkpoint continues as if it had not been interrupted.
 #[derive(Debug)]
 pub struct Trainer {
-    pub(super) config: TrainConfig,
+    pub(crate) config: TrainConfig,
     pub(super) model: CausalLm,
     pub(super) batches: Batches,
     pub(super) updater: Updater,
-    pub(super) step: usize,
+    pub(crate) step: usize,
+    /// Running means of the trainable weights, flattened; empty where there are none.
+    pub(super) ema: Vec<Tensor<1>>,
     plan: Plan,
+}
+
+/// What a pass over the batches of a step gave.
+pub(crate) struct Passed {
+    pub(crate) loss: f32,
+    pub(crate) gradients: Vec<Tensor<1>>,
+    pub(crate) tokens: usize,
 }
 
 impl Trainer {
@@ -68,8 +80,8 @@ impl Trainer {
             Trainable::Adapters => model,
         };
         let mut model = model.autodiff();
-        require_gradients(&mut model, config.trainable);
-        visit(&mut model, config.trainable, &mut |_, p| plan.trainable_parameters += size(&p));
+        require_gradients(&mut model, &config);
+        visit(&mut model, &config, &mut |_, p| plan.trainable_parameters += size(&p));
         if plan.trainable_parameters == 0 {
             let reason = match config.trainable {
                 Trainable::Adapters => "the model has no adapter attached",
@@ -77,7 +89,7 @@ impl Trainer {
             };
             return Err(Error::Config { field: "trainable", reason: reason.into() });
         }
-        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, plan })
+        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, ema: Vec::new(), plan })
     }
 
     /// What the run is about to do.
@@ -96,25 +108,24 @@ impl Trainer {
     /// When the loss or a gradient is not a number; the weights are then those of the step before.
     pub fn step(&mut self) -> Result<StepLog> {
         let start = Instant::now();
-        let (batches, learned) = self.batches.step(self.step, &self.model.device());
-        let which = self.config.trainable;
-        let (mut gradients, mut total, mut tokens) = (Vec::new(), 0.0, 0);
-        for batch in &batches {
-            let loss = loss(&self.model, batch, learned)?;
-            total += scalar(loss.clone().inner())?;
-            let grads = loss.backward();
-            accumulate(&mut self.model, which, &grads, &mut gradients);
-            tokens += batch.tokens;
-        }
+        let passed = self.pass()?;
+        let examples = self.batches.examples(self.step);
+        self.apply(passed, start, examples)
+    }
+
+    /// Moves the weights; `examples` name the data of the step in an error.
+    pub(crate) fn apply(&mut self, passed: Passed, start: Instant, examples: Vec<usize>) -> Result<StepLog> {
+        let Passed { loss: total, gradients, tokens } = passed;
         let norm = global_norm(&gradients)?;
         if !(total.is_finite() && norm.is_finite()) {
-            let examples = self.batches.examples(self.step);
             return Err(Error::Diverged { step: self.step + 1, loss: total, gradient_norm: norm, examples });
         }
         let limit = self.config.max_gradient_norm;
         let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
         let learning_rate = self.config.learning_rate_at(self.step);
-        self.updater.update(&mut self.model, which, gradients, (learning_rate, scale));
+        self.updater.update(&mut self.model, &self.config, gradients, (learning_rate, scale));
+        measure(&mut self.model)?;
+        self.average();
         self.step += 1;
         Ok(StepLog {
             step: self.step,
@@ -126,6 +137,98 @@ impl Trainer {
             tokens,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Loss and gradients of a step, which moves nothing.
+    pub(super) fn pass(&mut self) -> Result<Passed> {
+        let (batches, learned) = self.batches.step(self.step, &self.model.device());
+        let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
+        for (index, batch) in batches.iter().enumerate() {
+            loss += self.backward(index, batch, &Weights::Equal(learned), &mut sums)?;
+            tokens += batch.tokens;
+        }
+        Ok(Passed { loss, gradients: self.complete(sums), tokens })
+    }
+
+    /// Loss of one batch of a step; adds its gradients to `sums`.
+    pub(crate) fn backward(
+        &mut self,
+        index: usize,
+        batch: &Batch,
+        weights: &Weights<'_>,
+        sums: &mut Vec<Option<Tensor<1>>>,
+    ) -> Result<f32> {
+        self.choose_dropout(Some(index));
+        let (model, config) = (self.model.clone(), &self.config);
+        let seed = [self.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
+        let noise = (config.neftune > 0.0).then_some(Noise { alpha: config.neftune, seed });
+        let mut each = |grads: &Gradients| accumulate(&mut self.model, config, grads, sums);
+        let loss = pass::backward(&model, (batch, weights), config, noise, &mut each);
+        self.choose_dropout(None);
+        loss
+    }
+
+    /// The gradients of a step from the sums of its batches.
+    pub(crate) fn complete(&mut self, sums: Vec<Option<Tensor<1>>>) -> Vec<Tensor<1>> {
+        complete(&mut self.model, &self.config, sums)
+    }
+
+    /// Names of the trainable weights, in the order of the gradients.
+    pub(crate) fn trainable_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        visit(&mut self.model.clone(), &self.config, &mut |name, _| names.push(name.to_owned()));
+        names
+    }
+
+    /// Moves the running means of the weights.
+    fn average(&mut self) {
+        let decay = self.config.ema;
+        if decay == 0.0 {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.ema).into_iter();
+        let mut means = Vec::new();
+        visit(&mut self.model, &self.config, &mut |_, parameter| {
+            let now = match parameter {
+                Parameter::Vector(t) => t.clone().inner(),
+                Parameter::Matrix(t) => flat(t.clone().inner()),
+            };
+            means.push(match old.next() {
+                Some(mean) => mean.mul_scalar(decay) + now.mul_scalar(1.0 - decay),
+                None => now,
+            });
+        });
+        self.ema = means;
+    }
+
+    /// The model with the running means of its weights ([`TrainConfig::ema`]), off the autodiff device; the model as it is
+    /// where there are none.
+    ///
+    /// # Errors
+    /// When a packed weight cannot be expanded.
+    pub fn averaged_model(&self) -> Result<CausalLm> {
+        let mut model = self.model();
+        let mut means = self.ema.iter();
+        visit(&mut model, &self.config, &mut |_, parameter| {
+            let Some(mean) = means.next() else { return };
+            match parameter {
+                Parameter::Vector(t) => *t = mean.clone(),
+                Parameter::Matrix(t) => *t = mean.clone().reshape(t.dims()),
+            }
+        });
+        measure(&mut model)?;
+        Ok(model)
+    }
+
+    /// Gives each adapter's dropout the seed of a forward pass of this step, or none.
+    fn choose_dropout(&mut self, pass: Option<usize>) {
+        let mut layer = 0_u64;
+        let (seed, step) = (self.config.seed, self.step as u64);
+        self.model.for_each_adapter(&mut |_, adapter| {
+            layer += 1;
+            let own = pass.map(|pass| [step, pass as u64, layer].into_iter().fold(seed, mix));
+            adapter.dropout.iter_mut().for_each(|d| d.seed = own);
+        });
     }
 
     /// Runs the steps that are left, telling `observe` of each; it may stop the run.
@@ -153,12 +256,15 @@ impl Trainer {
     /// # Errors
     /// When no text can be measured or the model fails.
     pub fn evaluate(&self, texts: Vec<TrainingText>) -> Result<f32> {
-        let model = self.model();
+        self.loss_of(&self.model(), texts)
+    }
+
+    pub(super) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
         let (mut batches, plan) = Batches::new(texts, &self.config)?;
         let (mut sum, mut count) = (0.0, 0);
         for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
             for batch in batches.step(step, &model.device()).0 {
-                sum += scalar(loss(&model, &batch, 1)?)?;
+                sum += pass::measure(model, &batch, self.config.max_logits)?;
                 count += batch.targets.len();
             }
         }
@@ -170,13 +276,26 @@ impl Trainer {
         self.model.clone().inner()
     }
 
+    /// The same on the autodiff device, where nothing of it learns.
+    pub(crate) fn autodiff_model(&self) -> CausalLm {
+        self.model().autodiff()
+    }
+
     /// The trained model, off the autodiff device.
     pub fn into_model(self) -> CausalLm {
         self.model.inner()
     }
 }
 
-fn scalar(t: Tensor<1>) -> Result<f32> {
+/// A seed that depends on both (the finaliser of `SplitMix64`, Steele et al. 2014).
+fn mix(seed: u64, number: u64) -> u64 {
+    let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+pub(super) fn scalar(t: Tensor<1>) -> Result<f32> {
     let values: Vec<f32> = t.try_into_vec_as().map_err(|e| CoreError::Device { reason: format!("{e:?}") })?;
     Ok(values.first().copied().unwrap_or(f32::NAN))
 }

@@ -1,0 +1,174 @@
+//! How gradients become updates, and what an optimizer remembers.
+
+use burn::optim::{
+    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Lion, LionConfig, LionState, Muon,
+    MuonConfig, Optimizer, decay::WeightDecayConfig, momentum::MomentumConfig,
+};
+use burn::tensor::Tensor;
+use slm_core::CausalLm;
+use slm_core::model::Parameter;
+
+use super::parameters::visit;
+use super::{OptimizerKind, TrainConfig, Trainable};
+
+/// Muon's memory of gradients.
+const MUON_MOMENTUM: f32 = 0.95;
+
+/// What is remembered of one weight, flattened.
+#[derive(Clone)]
+pub(super) enum State {
+    AdamW(Box<AdamWState<1>>),
+    Lion(LionState<1>),
+    Muon(Tensor<1>),
+}
+
+impl State {
+    /// Its tensors by name, for a checkpoint.
+    pub(super) fn tensors(&self) -> Vec<(&'static str, Tensor<1>)> {
+        match self {
+            Self::AdamW(s) => {
+                vec![("moment_1", s.momentum.moment_1.clone()), ("moment_2", s.momentum.moment_2.clone())]
+            }
+            Self::Lion(s) => vec![("momentum", s.momentum.clone())],
+            Self::Muon(velocity) => vec![("velocity", velocity.clone())],
+        }
+    }
+
+    /// The state after `step` steps from its tensors; `None` where one is missing.
+    pub(super) fn of(take: &mut dyn FnMut(&str) -> Option<Tensor<1>>, step: usize) -> Option<Self> {
+        if let Some(first) = take("moment_1") {
+            return Some(Self::AdamW(Box::new(AdamWState::new(AdaptiveMomentumState::new(
+                step,
+                first,
+                take("moment_2")?,
+            )))));
+        }
+        match take("momentum") {
+            Some(momentum) => Some(Self::Lion(LionState::new(momentum))),
+            None => take("velocity").map(Self::Muon),
+        }
+    }
+}
+
+/// The optimizer, with decay on matrices only.
+pub(super) struct Updater {
+    matrices: AdamW,
+    vectors: AdamW,
+    lion: [Lion; 2],
+    muon: Muon,
+    kind: OptimizerKind,
+    /// Of each trainable weight; empty before the first step.
+    pub(super) states: Vec<Option<State>>,
+}
+
+impl std::fmt::Debug for Updater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Updater").field("states", &self.states.len()).finish_non_exhaustive()
+    }
+}
+
+impl Updater {
+    pub(super) fn new(config: &TrainConfig) -> Self {
+        let adamw = |decay| {
+            AdamWConfig::new()
+                .with_beta_1(config.beta_1)
+                .with_beta_2(config.beta_2)
+                .with_epsilon(config.epsilon)
+                .with_weight_decay(decay)
+                .build()
+        };
+        let lion = |decay| {
+            LionConfig::new()
+                .with_beta_1(config.beta_1)
+                .with_beta_2(config.beta_2.min(0.99))
+                .with_weight_decay(decay)
+                .build()
+        };
+        // burn's state of Muon cannot be read back for a checkpoint: the momentum is kept here.
+        let muon = MuonConfig::new()
+            .with_momentum(MomentumConfig { momentum: 0.0, dampening: 0.0, nesterov: false })
+            .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+            .with_weight_decay(
+                (config.weight_decay > 0.0).then(|| WeightDecayConfig::new(config.weight_decay)),
+            );
+        Self {
+            matrices: adamw(config.weight_decay),
+            vectors: adamw(0.0),
+            lion: [lion(config.weight_decay), lion(0.0)],
+            muon: muon.build(),
+            kind: config.optimizer,
+            states: Vec::new(),
+        }
+    }
+
+    /// Numbers remembered for each trainable one.
+    pub(super) fn numbers_per_weight(&self) -> usize {
+        if self.kind == OptimizerKind::AdamW { 2 } else { 1 }
+    }
+
+    /// Moves each trainable weight by its gradient times `scale`.
+    pub(super) fn update(
+        &mut self,
+        model: &mut CausalLm,
+        config: &TrainConfig,
+        gradients: Vec<Tensor<1>>,
+        (rate, scale): (f64, f32),
+    ) {
+        self.states.resize_with(gradients.len(), || None);
+        let mut states = std::mem::take(&mut self.states);
+        let mut slots = gradients.into_iter().zip(&mut states);
+        visit(model, config, &mut |name, parameter| {
+            let Some((gradient, state)) = slots.next() else { return };
+            let gradient = gradient.mul_scalar(scale);
+            let vector = matches!(parameter, Parameter::Vector(_));
+            let faster = config.trainable == Trainable::Adapters && (vector || name.ends_with(".lora_B"));
+            let rate = if faster { rate * config.lora_plus_ratio } else { rate };
+            match parameter {
+                Parameter::Vector(t) => *t = self.moved(rate, t, gradient, state),
+                Parameter::Matrix(t) => *t = self.moved(rate, t, gradient, state),
+            }
+        });
+        self.states = states;
+    }
+
+    fn moved<const D: usize>(
+        &self,
+        rate: f64,
+        weight: &Tensor<D>,
+        gradient: Tensor<1>,
+        state: &mut Option<State>,
+    ) -> Tensor<D> {
+        let (dims, old) = (weight.dims(), flat(weight.clone().inner()));
+        let matrix = D == 2;
+        let (new, after) = match (self.kind, state.take()) {
+            (OptimizerKind::Lion, before) => {
+                let before = before.and_then(|s| if let State::Lion(s) = s { Some(s) } else { None });
+                let (new, after) = self.lion[usize::from(!matrix)].step(rate, old, gradient, before);
+                (new, after.map(State::Lion))
+            }
+            (OptimizerKind::Muon, before) if matrix => {
+                let velocity = match before {
+                    Some(State::Muon(velocity)) => velocity.mul_scalar(MUON_MOMENTUM) + gradient.clone(),
+                    _ => gradient.clone(),
+                };
+                let ahead = gradient + velocity.clone().mul_scalar(MUON_MOMENTUM);
+                let shape = [dims[0], dims[D - 1]];
+                let (new, _) = self.muon.step::<2>(rate, old.reshape(shape), ahead.reshape(shape), None);
+                (flat(new), Some(State::Muon(velocity)))
+            }
+            (_, before) => {
+                let before = before.and_then(|s| if let State::AdamW(s) = s { Some(*s) } else { None });
+                let optimizer = if matrix { &self.matrices } else { &self.vectors };
+                let (new, after) = optimizer.step(rate, old, gradient, before);
+                (new, after.map(|s| State::AdamW(Box::new(s))))
+            }
+        };
+        *state = after;
+        new.reshape(dims).autodiff().require_grad()
+    }
+}
+
+pub(super) fn flat<const D: usize>(t: Tensor<D>) -> Tensor<1> {
+    let count = t.dims().iter().product::<usize>();
+    t.reshape([count])
+}
