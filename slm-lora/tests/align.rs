@@ -204,3 +204,18 @@ fn data_that_does_not_suit_is_refused() -> Result<()> {
     assert!(Aligner::new(model()?, Preferences::Pairs(pairs()), dpo, config())?.accuracy(&[]).is_err());
     Ok(())
 }
+
+#[test]
+fn what_does_not_fit_is_counted() -> Result<()> {
+    let objective = Objective::Orpo { beta: 0.1 };
+    let short = TrainConfig { max_length: 6, ..config() };
+    // The first and the second pair have at most 6 tokens each way, the third has more.
+    let aligner = Aligner::new(model()?, Preferences::Pairs(pairs()), objective, short.clone())?;
+    assert_eq!(aligner.left_out(), 1);
+    let kto = Objective::Kto { beta: 0.1, desirable: 1.0, undesirable: 1.0 };
+    // Of the third, the better answer fits.
+    let aligner = Aligner::new(model()?, Preferences::Pairs(pairs()), kto, short)?;
+    assert_eq!(aligner.left_out(), 1);
+    assert_eq!(Aligner::new(model()?, Preferences::Pairs(pairs()), kto, config())?.left_out(), 0);
+    Ok(())
+}

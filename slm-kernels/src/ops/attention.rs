@@ -218,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_attends_to_nothing() {
+        let device = Device::flex();
+        for shape in [[2, 3, 0, 4], [2, 0, 2, 4], [0, 3, 2, 4], [2, 3, 2, 0]] {
+            let kv = [shape[0], shape[1], 2, shape[3]];
+            let [q, k, v] = [shape, kv, kv].map(|shape| Tensor::<4>::zeros(shape, &device));
+            assert_eq!(attention(q, k, v, &AttentionOptions::default()).dims(), shape);
+        }
+    }
+
+    #[test]
     fn sequences_of_different_lengths_do_not_see_each_other() {
         let device = Device::flex();
         for (lengths, dim) in [(vec![3, 70, 1, 0, 130], 20), (vec![16; 5], 32), (vec![0], 8)] {

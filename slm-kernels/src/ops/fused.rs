@@ -132,7 +132,8 @@ impl FusedOps for Flex {
     fn fused_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, options: AttentionOptions) -> FlexTensor {
         let ([batch, new, heads, dim], [all, kv_heads]) = sizes(&q, &k);
         let (shape, [q, k, v]) = (q.shape(), [q, k, v].map(floats));
-        if new == all && dim > 0 {
+        let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
+        if new == all && queries > 0 {
             let rows = |x, heads| Tokens { numbers: slice(x), stride: heads * dim };
             let qkv = [rows(&q, heads), rows(&k, kv_heads), rows(&v, kv_heads)];
             let how = (attention::Shape { heads, kv_heads, dim }, &options);
@@ -140,7 +141,6 @@ impl FusedOps for Flex {
                 |out: Output<'_>| attention::attend_varlen(Level::best(), qkv, &vec![all; batch], how, out);
             return filled(shape, run);
         }
-        let (queries, keys) = (new * heads * dim, all * kv_heads * dim);
         filled(shape, |out| {
             for b in 0..if queries == 0 { 0 } else { batch } {
                 let mut buffer = KvBuffer::new(kv_heads, dim, KvType::F32);

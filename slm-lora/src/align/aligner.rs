@@ -69,6 +69,7 @@ pub struct Aligner {
     reference: CausalLm,
     objective: Objective,
     items: Vec<Item>,
+    left_out: usize,
 }
 
 impl Aligner {
@@ -76,7 +77,7 @@ impl Aligner {
     ///
     /// # Errors
     /// When a setting is out of range, rated answers are given to an objective of pairs, or there is nothing to learn from.
-    /// Preferences with a text that is too long are left out.
+    /// Preferences with a text that is too long, or without an answer, are left out and counted ([`Aligner::left_out`]).
     pub fn new(
         model: CausalLm,
         data: Preferences,
@@ -90,13 +91,24 @@ impl Aligner {
         reference.lm_head.iter_mut().for_each(|head| head.adapter = None);
         // Where the model that learns is: packed weights are multiplied in another precision elsewhere.
         let reference = reference.autodiff();
+        let given = match &data {
+            Preferences::Pairs(pairs) if matches!(objective, Objective::Kto { .. }) => 2 * pairs.len(),
+            Preferences::Pairs(pairs) => pairs.len(),
+            Preferences::Rated(rated) => rated.len(),
+        };
         let items = items(data, objective, config.max_length)?;
+        let left_out = given - items.len();
         let texts = items.iter().flat_map(|item| match item {
             Item::Pair(p) => vec![p.chosen.clone(), p.rejected.clone()],
             Item::Rated(r, _) => vec![r.text.clone()],
         });
         let trainer = Trainer::new(model, texts.collect(), config)?;
-        Ok(Self { trainer, reference, objective, items })
+        Ok(Self { trainer, reference, objective, items, left_out })
+    }
+
+    /// Pairs, or rated answers, that have a text that is too long or nothing to learn.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Runs one step.
