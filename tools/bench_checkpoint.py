@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 SHAPES = {
     "qwen3-0.6b": dict(hidden=1024, inner=3072, layers=28, heads=16, kv=8, head=128, vocab=151936, context=40960),
+    "m30": dict(hidden=384, inner=2048, layers=8, heads=6, kv=6, head=64, vocab=8192, context=2048),
     "tiny": dict(hidden=128, inner=256, layers=2, heads=4, kv=2, head=32, vocab=151936, context=8192),
 }
 FLOATS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}

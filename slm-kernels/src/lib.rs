@@ -6,6 +6,8 @@ pub mod linear;
 
 pub mod dense;
 
+pub mod lora;
+
 pub mod rows;
 
 pub mod attention;

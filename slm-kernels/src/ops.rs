@@ -3,8 +3,8 @@
 //! On a host device ([`is_host`]: `flex` without autodiff) the slice kernels of [`dense`](crate::dense),
 //! [`rows`](crate::rows) and [`attention`](crate::attention) run. On `flex` under autodiff the operations of a
 //! decoder in `f32` run them too, and have backward passes of their own: [`attention`], [`rms_norm`], [`rotate`]
-//! (whose angles are constants), [`gated`], [`linear`], whose weight is packed, and [`dense_linear`] where the weight
-//! is constant. Elsewhere the same is composed of burn's own operations, differentiable in everything.
+//! (whose angles are constants), [`gated`], [`linear`], whose weight is packed, [`dense_linear`] where the weight
+//! is constant, [`lora_linear`] and what a loss is made of, [`log_prob`] and [`kl_divergence`]. Elsewhere the same is composed of burn's own operations, differentiable in everything.
 //!
 //! Functions here panic on shapes that do not fit, as burn's own operations do; [`linear`] returns an error.
 
@@ -14,11 +14,15 @@ mod dense;
 mod flex;
 #[cfg(feature = "flex")]
 mod fused;
+mod likelihood;
+mod lora;
 mod packed;
 mod rows;
 
 pub use attention::{attention, attention_cached, attention_varlen};
 pub use dense::{affine, dense_linear};
+pub use likelihood::{kl_divergence, log_prob};
+pub use lora::{Base, lora_linear};
 pub use packed::linear;
 pub use rows::{add_bias, add_layer_norm, gated, gelu, layer_norm, rms_norm, rotate};
 

@@ -113,6 +113,12 @@ impl Adapter {
         ops::dense_linear(ops::dense_linear(x, &self.a).mul_scalar(self.scale), &self.b)
     }
 
+    /// Whether it is nothing but its factors now.
+    pub(super) fn is_plain(&self) -> bool {
+        let drops = self.dropout.is_some_and(|d| d.rate > 0.0 && d.seed.is_some());
+        self.start.is_none() && self.magnitude.is_none() && !drops
+    }
+
     /// What is taken out of the base weight's product.
     pub(super) fn start<const D: usize>(&self, x: Tensor<D>) -> Option<Tensor<D>> {
         let [a, b] = self.start.as_ref()?;

@@ -132,6 +132,24 @@ impl Weight {
     }
 }
 
+impl Weight {
+    /// With the update of an [`Adapter`] that is nothing but its factors.
+    ///
+    /// # Shapes
+    /// `[.., in]` to `[.., out]`.
+    fn adapted<const D: usize>(&self, x: Tensor<D>, adapter: &Adapter) -> Tensor<D> {
+        let base = match self {
+            Self::Dense(w) => ops::Base::Dense(w),
+            Self::Packed(w) => ops::Base::Packed(w),
+        };
+        match ops::lora_linear(x, base, [&adapter.a, &adapter.b], adapter.scale) {
+            Ok(y) => y,
+            // As in `forward`.
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
 impl Linear {
     /// A packed layer without bias or adapter.
     pub fn packed(weight: PackedTensor) -> Self {
@@ -153,6 +171,9 @@ impl Linear {
             None => y,
         };
         let Some(adapter) = &self.adapter else { return biased(self.weight.forward(x)) };
+        if adapter.is_plain() {
+            return biased(self.weight.adapted(x, adapter));
+        }
         let base = |x: Tensor<D>| match adapter.start(x.clone()) {
             Some(start) => self.weight.forward(x) - start,
             None => self.weight.forward(x),

@@ -1,4 +1,5 @@
-//! `dx = dy · W` and `dW = dyᵀ · x`: sums of outer products, a panel of columns at a time.
+//! `dx = dy · W` and `dW = dyᵀ · x`: sums of outer products, a panel of columns at a time. With [`Transposed`] weights,
+//! and a second product added, also what an adapted layer computes in training.
 #![expect(unsafe_code, reason = "pointers into checked matrices")]
 
 use std::ops::Range;
@@ -10,8 +11,10 @@ use crate::simd::{Element, Kernel, Level, Outer, Simd, load_part, product};
 
 /// Columns of a task, a multiple of four vectors.
 pub(crate) const COLS: usize = 64;
-/// Rows of a task: its sums take 128 KiB.
+/// Rows of a task at most: its sums take 128 KiB.
 const ROWS: usize = 512;
+/// Tasks wanted for each thread, so that all end at about the same time.
+const TASKS: usize = 2;
 /// Rows of the right matrix in a panel: with its columns 128 KiB, with the sums within a level-2 cache.
 const DEPTH: usize = 512;
 
@@ -55,42 +58,81 @@ impl<E: Element> Right for Weights<'_, E> {
     }
 }
 
+/// A right matrix seen from its other side.
+#[derive(Clone, Copy)]
+pub(crate) struct Transposed<R>(pub(crate) R);
+
+impl<R: Right> Right for Transposed<R> {
+    fn dims(&self) -> [usize; 2] {
+        let [rows, cols] = self.0.dims();
+        [cols, rows]
+    }
+
+    #[inline(always)]
+    fn widen<S: Simd>(&self, s: S, rows: Range<usize>, cols: Range<usize>, panel: &mut [f32]) {
+        let mut square = Scratch::new(COLS * COLS);
+        for (block, to) in panel.chunks_mut(COLS * COLS).enumerate() {
+            let from = rows.start + block * COLS;
+            let part = from..(from + COLS).min(rows.end);
+            self.0.widen(s, cols.clone(), part, &mut square[..cols.len() * COLS]);
+            for (at, row) in to.chunks_exact_mut(COLS).enumerate() {
+                for (to, from) in row.iter_mut().zip(square[at..].iter().step_by(COLS)) {
+                    *to = *from;
+                }
+            }
+        }
+    }
+}
+
 /// Writes all of `out`, the product of `a` and `b`.
 pub(crate) fn run<R: Right>(level: Level, a: Left<'_>, b: R, out: Output<'_>) {
-    let [depth, width] = b.dims();
-    let (blocks, panels) = (a.rows.div_ceil(ROWS), width.div_ceil(COLS));
-    for_each_task(blocks * panels, a.rows.saturating_mul(depth).saturating_mul(width), |task| {
-        let (row, col) = (task / panels * ROWS, task % panels * COLS);
-        let rows = row..(row + ROWS).min(a.rows);
-        let cols = col..(col + COLS).min(width);
-        level.run(Panel { a, b, rows, cols, out });
-    });
+    run_sum(level, (a, b), None::<(Left<'_>, R)>, out);
+}
+
+/// Writes all of `out`, the product of the first pair, and adds that of the second.
+pub(crate) fn run_sum<R: Right, Q: Right>(
+    level: Level,
+    first: (Left<'_>, R),
+    second: Option<(Left<'_>, Q)>,
+    out: Output<'_>,
+) {
+    let (rows, [depth, width]) = (first.0.rows, first.1.dims());
+    let panels = width.div_ceil(COLS);
+    // A narrow result is cut along its rows; no sum depends on the cut.
+    let wanted = (TASKS * rayon::current_num_threads()).div_ceil(panels.max(1));
+    let height = rows.div_ceil(wanted).next_multiple_of(level.strip()).min(ROWS);
+    for_each_task(
+        rows.div_ceil(height.max(1)) * panels,
+        rows.saturating_mul(depth).saturating_mul(width),
+        |task| {
+            let (row, col) = (task / panels * height, task % panels * COLS);
+            let (rows, cols) = (row..(row + height).min(rows), col..(col + COLS).min(width));
+            level.run(Panel { first, second, rows, cols, out });
+        },
+    );
 }
 
 /// The rows `rows` and columns `cols` of the result.
-struct Panel<'a, R> {
-    a: Left<'a>,
-    b: R,
+struct Panel<'a, R, Q> {
+    first: (Left<'a>, R),
+    second: Option<(Left<'a>, Q)>,
     rows: Range<usize>,
     cols: Range<usize>,
     out: Output<'a>,
 }
 
-impl<R: Right> Kernel for Panel<'_, R> {
-    type Out = ();
-
+impl<R: Right, Q: Right> Panel<'_, R, Q> {
+    /// Adds the product of a pair to `sums`, `[rows, COLS]`.
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Left { numbers, rows, stride, step } = self.a;
-        let [depth, width] = self.b.dims();
+    fn add<S: Simd, T: Right>(&self, s: S, (left, right): (Left<'_>, T), sums: &mut [f32]) {
+        let Left { numbers, rows, stride, step } = left;
+        let [depth, width] = right.dims();
         assert!(self.rows.end <= rows && self.cols.end <= width && self.cols.len() <= COLS);
-        assert_eq!(numbers.len(), rows * depth);
+        assert_eq!([numbers.len(), sums.len()], [rows * depth, self.rows.len() * COLS]);
         let mut panel = Scratch::new(DEPTH.min(depth) * COLS);
-        let mut sums = Scratch::new(self.rows.len() * COLS);
-        sums.fill(0.0);
         for from in (0..depth).step_by(DEPTH) {
             let depth = (depth - from).min(DEPTH);
-            self.b.widen(s, from..from + depth, self.cols.clone(), &mut panel[..depth * COLS]);
+            right.widen(s, from..from + depth, self.cols.clone(), &mut panel[..depth * COLS]);
             let tile = Outer {
                 a: numbers[self.rows.start * stride + from * step..].as_ptr(),
                 a_stride: stride,
@@ -106,6 +148,21 @@ impl<R: Right> Kernel for Panel<'_, R> {
             // SAFETY: `a` has `depth` columns from `from`; panel and sums have `COLS` columns.
             unsafe { product(s, self.rows.len(), self.cols.len().div_ceil(S::LANES), tile) };
         }
+    }
+}
+
+impl<R: Right, Q: Right> Kernel for Panel<'_, R, Q> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut sums = Scratch::new(self.rows.len() * COLS);
+        sums.fill(0.0);
+        self.add(s, self.first, &mut sums);
+        if let Some(second) = self.second {
+            self.add(s, second, &mut sums);
+        }
+        let [_, width] = self.first.1.dims();
         for (i, sums) in sums.chunks_exact(COLS).enumerate() {
             // SAFETY: tasks have disjoint rows or columns; the buffers do not overlap.
             unsafe {

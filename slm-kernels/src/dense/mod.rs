@@ -83,10 +83,10 @@ impl<'a> Matrix<'a> {
 
 /// A [`Matrix`] of known element type.
 #[derive(Clone, Copy)]
-struct Weights<'a, E> {
-    numbers: &'a [E],
-    rows: usize,
-    cols: usize,
+pub(crate) struct Weights<'a, E> {
+    pub(crate) numbers: &'a [E],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
 }
 
 /// `y = x · Wᵀ`.

@@ -52,9 +52,9 @@ impl Kernel for ExpandRows<'_> {
     }
 }
 
-/// As the right matrix of a product.
+/// As the right matrix of a product, columns in the packed order.
 #[derive(Clone, Copy)]
-struct Packed<'a>(&'a PackedTensor);
+pub(crate) struct Packed<'a>(pub(crate) &'a PackedTensor);
 
 impl Right for Packed<'_> {
     fn dims(&self) -> [usize; 2] {

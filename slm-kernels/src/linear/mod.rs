@@ -13,7 +13,7 @@
 pub mod scalar;
 
 mod activations;
-mod float;
+pub(crate) mod float;
 mod rows;
 #[cfg(target_arch = "x86_64")]
 mod vnni;

@@ -126,7 +126,7 @@ impl Constant {
         }
     }
 
-    fn dims(&self) -> [usize; 2] {
+    pub(super) fn dims(&self) -> [usize; 2] {
         match self {
             Self::Packed(w) | Self::Float(w) => [w.rows(), w.cols()],
             Self::Dense(w) => [w.layout().shape()[0], w.layout().shape()[1]],

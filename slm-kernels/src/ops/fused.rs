@@ -23,7 +23,7 @@ pub(super) fn runs<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// `x` under autodiff, a constant if it was not.
-fn tracked<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(super) fn tracked<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if x.is_autodiff() { x } else { Tensor::from_inner(x) }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn attention(qkv: [Tensor<4>; 3], options: &AttentionOptions) -> Tens
 
 /// A tensor of `shape`, every number of which `fill` must write.
 #[expect(unsafe_code, reason = "kernels fill fresh memory")]
-fn filled(shape: Shape, fill: impl FnOnce(Output<'_>)) -> FlexTensor {
+pub(super) fn filled(shape: Shape, fill: impl FnOnce(Output<'_>)) -> FlexTensor {
     // SAFETY: all callers hand the output to one kernel that writes all of it.
     unsafe { tensor(shape, DType::F32, fill) }
 }
@@ -105,7 +105,7 @@ fn sizes(q: &FlexTensor, k: &FlexTensor) -> ([usize; 4], [usize; 2]) {
 }
 
 /// Rows of `x`, whose last dimension is not empty.
-fn height(x: &FlexTensor) -> usize {
+pub(super) fn height(x: &FlexTensor) -> usize {
     x.shape().iter().rev().skip(1).product()
 }
 
@@ -125,8 +125,9 @@ impl FusedOps for Flex {
     }
 
     fn fused_gate(gate: FlexTensor, up: FlexTensor, kind: Gate) -> FlexTensor {
-        let up = floats(up);
-        in_place(gate, |gate| rows::gated_at(Level::best(), gate, slice(&up), kind))
+        let [gate, up] = [gate, up].map(floats);
+        let run = |out: Output<'_>| rows::gated_at(Level::best(), Some(slice(&gate)), out, slice(&up), kind);
+        filled(gate.shape(), run)
     }
 
     fn fused_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, options: AttentionOptions) -> FlexTensor {
@@ -254,7 +255,7 @@ impl Backward<Flex, 3> for AttentionBackward {
 }
 
 /// Hands each parent that is tracked its gradient.
-fn register<const N: usize>(
+pub(super) fn register<const N: usize>(
     grads: &mut Gradients,
     parents: [Option<NodeId>; N],
     gradients: [Option<FlexTensor>; N],

@@ -124,7 +124,7 @@ pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tens
     #[cfg(feature = "flex")]
     if flex::runs(&gate) && flex::runs(&up) {
         let up = flex::floats(flex::take(up));
-        let run = |gate: Output<'_>| rows::gated_at(Level::best(), gate, flex::slice(&up), kind);
+        let run = |gate: Output<'_>| rows::gated_at(Level::best(), None, gate, flex::slice(&up), kind);
         return flex::wrap(flex::in_place(flex::take(gate), run));
     }
     #[cfg(feature = "flex")]

@@ -1,8 +1,10 @@
 //! What a model does to rows between its matrix products, in one pass each: [`rms_norm`], [`rotate`] and [`gated`] of
-//! a decoder, [`layer_norm`] and [`gelu`] of an encoder, [`add_bias`] of both. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
+//! a decoder, [`layer_norm`] and [`gelu`] of an encoder, [`add_bias`] of both; and after the last one, [`log_prob`] and
+//! [`kl_divergence`]. A row has the same bits whatever the other rows are. [`scalar`] is the reference.
 
 mod backward;
 mod encoder;
+mod likelihood;
 pub mod scalar;
 
 #[cfg(test)]
@@ -13,6 +15,9 @@ pub use backward::{NormForward, gated_backward, rms_norm_backward};
 pub(crate) use backward::{gated_backward_into, rms_norm_backward_into};
 pub use encoder::{Normal, add_bias, add_layer_norm, gelu, layer_norm};
 pub(crate) use encoder::{add_bias_at, add_layer_norm_at, gelu_at, gelu_vector, layer_norm_at};
+pub use likelihood::{Truth, kl_divergence, likelihood_backward, log_prob};
+#[cfg(feature = "flex")]
+pub(crate) use likelihood::{likelihood_backward_at, likelihood_into};
 
 use crate::output::{Output, for_each_task};
 use crate::packed::check_length;
@@ -88,7 +93,7 @@ pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32], heads: Heads) -> Result<(
 /// `up` is of another length than `gate`.
 pub fn gated(gate: &mut [f32], up: &[f32], kind: Gate) -> Result<()> {
     check_length("up", gate.len(), up.len())?;
-    gated_at(Level::best(), Output::new(gate), up, kind);
+    gated_at(Level::best(), None, Output::new(gate), up, kind);
     Ok(())
 }
 
@@ -196,16 +201,19 @@ impl Kernel for Turn<'_> {
     }
 }
 
-/// [`gated`] of checked lengths.
-pub(crate) fn gated_at(level: Level, gate: Output<'_>, up: &[f32], kind: Gate) {
+/// [`gated`] of checked lengths: of `gate` to `out`, or in the place of what `out` holds where there is none.
+pub(crate) fn gated_at(level: Level, gate: Option<&[f32]>, out: Output<'_>, up: &[f32], kind: Gate) {
+    assert!(gate.is_none_or(|gate| gate.len() == up.len()), "unchecked length");
     for_each_task(up.len().div_ceil(PER_TASK), up.len(), |task| {
         let range = task * PER_TASK..((task + 1) * PER_TASK).min(up.len());
-        level.run(Gated { gate, at: range.start, up: &up[range], kind });
+        let gate = gate.map(|gate| &gate[range.clone()]);
+        level.run(Gated { gate, out, at: range.start, up: &up[range], kind });
     });
 }
 
 struct Gated<'a> {
-    gate: Output<'a>,
+    gate: Option<&'a [f32]>,
+    out: Output<'a>,
     at: usize,
     up: &'a [f32],
     kind: Gate,
@@ -221,8 +229,9 @@ impl Kernel for Gated<'_> {
         for k in (0..len).step_by(S::LANES) {
             // SAFETY: tasks have disjoint ranges; vectors are cut to the range.
             unsafe {
-                let at = self.gate.at(self.at + k, (len - k).min(S::LANES));
-                let gate = load_part(s, at, len - k);
+                let at = self.out.at(self.at + k, (len - k).min(S::LANES));
+                let from = self.gate.map_or(at.cast_const(), |gate| gate.as_ptr().add(k));
+                let gate = load_part(s, from, len - k);
                 let up = load_part(s, self.up.as_ptr().add(k), len - k);
                 let argument = match self.kind {
                     Gate::Silu => gate,

@@ -1,6 +1,6 @@
 //! The reference: one number at a time, in order. For tests, and to read what the kernels compute.
 
-use super::{Gate, Heads, NormForward, Normal, check_rows};
+use super::{Gate, Heads, NormForward, Normal, Truth, check_rows};
 use crate::Result;
 use crate::packed::check_length;
 
@@ -131,4 +131,39 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
     for row in x.chunks_exact_mut(bias.len().max(1)) {
         row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
     }
+}
+
+/// The logarithms of the probabilities of one row.
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let most = logits.iter().fold(f64::NEG_INFINITY, |most, x| most.max(f64::from(*x)));
+    let sum: f64 = logits.iter().map(|x| (f64::from(*x) - most).exp()).sum();
+    logits.iter().map(|x| f64::from(*x) - most - sum.ln()).collect()
+}
+
+/// What [`log_prob`](super::log_prob) and [`kl_divergence`](super::kl_divergence) compute, and the gradients of
+/// [`likelihood_backward`](super::likelihood_backward) for slopes of 1.
+///
+/// # Panics
+///
+/// On lengths that these refuse.
+pub fn likelihood(logits: &[f32], width: usize, truth: Truth<'_>) -> [Vec<f32>; 2] {
+    let (mut values, mut gradients) = (Vec::new(), Vec::new());
+    for (row, logits) in logits.chunks_exact(width).enumerate() {
+        let own = log_softmax(logits);
+        match truth {
+            Truth::Tokens(tokens) => {
+                let token = tokens[row] as usize;
+                values.push(own[token] as f32);
+                let slope = |(at, q): (usize, &f64)| f64::from(u8::from(at == token)) - q.exp();
+                gradients.extend(own.iter().enumerate().map(|q| slope(q) as f32));
+            }
+            Truth::Logits(reference) => {
+                let right = log_softmax(&reference[row * width..][..width]);
+                let pairs = || own.iter().zip(&right);
+                values.push(pairs().map(|(q, p)| p.exp() * (p - q)).sum::<f64>() as f32);
+                gradients.extend(pairs().map(|(q, p)| (q.exp() - p.exp()) as f32));
+            }
+        }
+    }
+    [values, gradients]
 }

@@ -98,11 +98,56 @@ proptest! {
             scalar::gated(&mut want, &up, kind).unwrap();
             for level in Level::available() {
                 let mut y = gate.clone();
-                gated_at(level, Output::new(&mut y), &up, kind);
+                gated_at(level, None, Output::new(&mut y), &up, kind);
                 assert_close(&y, &want, "gate");
+                let mut apart = vec![f32::NAN; len];
+                gated_at(level, Some(&gate), Output::new(&mut apart), &up, kind);
+                assert_eq!(apart, y);
             }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn likelihoods(rows in 0_usize..12, width in 1_usize..9000, height in 0.1_f32..60.0) {
+        let (logits, reference) = (wave(rows * width, 0.37, height), wave(rows * width, 0.11, height));
+        let tokens: Vec<i32> = (0..rows).map(|row| (row * 7919 % width) as i32).collect();
+        for truth in [Truth::Tokens(&tokens), Truth::Logits(&reference)] {
+            let [want, slopes] = scalar::likelihood(&logits, width, truth);
+            for level in Level::available() {
+                let (mut got, mut normal) = (vec![f32::NAN; rows], vec![f32::NAN; 2 * rows]);
+                let to = [Output::new(&mut got), Output::new(&mut normal)];
+                likelihood_into(level, &logits, (width, truth), to);
+                assert_within(2e-5, &got, &want, "likelihood");
+                let mut gradient = logits.clone();
+                let twice = vec![2.0; rows];
+                let to = Output::new(&mut gradient);
+                likelihood_backward_at(level, to, (width, truth), &normal, &twice);
+                gradient.iter_mut().for_each(|slope| *slope /= 2.0);
+                assert_within(2e-5, &gradient, &slopes, "slope");
+            }
+        }
+    }
+}
+
+#[test]
+fn likelihoods_of_the_public_functions() {
+    let logits = [0.0, 1.0, 2.0, -1.0, 0.5, f32::NEG_INFINITY];
+    let mut out = [0.0; 2];
+    log_prob(&logits, 3, &[2, 1], &mut out).unwrap();
+    assert_within(1e-6, &out, &scalar::likelihood(&logits, 3, Truth::Tokens(&[2, 1]))[0], "token");
+    kl_divergence(&logits[..3], &logits[..3], 3, &mut out[..1]).unwrap();
+    assert!(out[0].abs() < 1e-6);
+    let mut slopes = logits;
+    likelihood_backward(&mut slopes, 3, Truth::Tokens(&[2, 1]), &[1.0; 2]).unwrap();
+    assert!(slopes.chunks_exact(3).all(|row| row.iter().sum::<f32>().abs() < 1e-6), "{slopes:?}");
+    assert!(log_prob(&logits, 3, &[2, 3], &mut out).is_err());
+    assert!(log_prob(&logits, 3, &[2, -1], &mut out).is_err());
+    assert!(log_prob(&logits, 4, &[2, 1], &mut out).is_err());
+    assert!(kl_divergence(&logits[..3], &logits, 3, &mut out).is_err());
 }
 
 #[test]

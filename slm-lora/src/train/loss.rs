@@ -1,7 +1,8 @@
 //! Cross-entropy where there is something to learn, and nowhere else, in chunks.
 
-use burn::tensor::{Gradients, Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use slm_core::CausalLm;
+use slm_kernels::ops;
 
 use super::batch::Batch;
 use super::trainer::scalar;
@@ -105,9 +106,7 @@ pub(super) fn with_gradient(
 /// # Shapes
 /// `[rows, hidden]` and as many targets to `[rows]`.
 fn chosen(model: &CausalLm, rows: Tensor<2>, targets: &[i32]) -> Tensor<1> {
-    let device = rows.device();
-    let logits = model.logits(rows); // [rows, vocab]
-    log_softmax(logits, 1).gather(1, indices(targets, &device).unsqueeze_dim(1)).squeeze_dim(1)
+    ops::log_prob(model.logits(rows), targets)
 }
 
 fn chunks<'a>(
