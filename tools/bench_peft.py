@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One run of PEFT on PyTorch's CPU, in a process of its own; prints one line of JSON like `benches/training.rs`.
+"""One run of PEFT on PyTorch's CPU, in a process of its own; prints one line of JSON like `slm-lora/benches/training.rs`.
 
     python tools/bench_peft.py step DIRECTORY sequence=256 batch=4 rank=16 steps=3
     python tools/bench_peft.py epoch DIRECTORY data=TEXTS.jsonl batch=4 rank=16

@@ -28,3 +28,5 @@ pub use error::{Error, Result};
 pub use linear::{packed_linear, packed_linear_dx};
 pub use mmap::MappedFile;
 pub use packed::{BlockType, Bytes, Format, PackedTensor};
+#[cfg(feature = "flex")]
+pub use pool::release_memory;

@@ -20,15 +20,63 @@ type Buffer = Box<[MaybeUninit<Line>]>;
 
 /// Smaller results come from the allocator, which keeps them itself.
 const SMALLEST: usize = 1 << 15;
-/// What is kept at most: buffers, and lines in all of them (64 MiB).
-const BUFFERS: usize = 16;
+/// Lines that may be kept in any case (64 MiB).
 const LINES: usize = 1 << 20;
 
-static KEPT: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
+/// What is kept, and what is in use.
+struct Kept {
+    buffers: Vec<Buffer>,
+    /// Lines of all buffers.
+    lines: usize,
+    /// Lines in use.
+    live: usize,
+    /// Most lines that were in use at once: a step of training makes hundreds of results before it drops the first.
+    peak: usize,
+}
 
-fn kept() -> MutexGuard<'static, Vec<Buffer>> {
+static KEPT: Mutex<Kept> = Mutex::new(Kept { buffers: Vec::new(), lines: 0, live: 0, peak: 0 });
+
+fn kept() -> MutexGuard<'static, Kept> {
     // No panic can happen while it is locked.
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kept {
+    /// A buffer of at least `lines` lines, if there is one that is not missing elsewhere.
+    fn take(&mut self, lines: usize) -> Option<Buffer> {
+        // One twice as large would be.
+        let fits = |buffer: &Buffer| buffer.len() >= lines && buffer.len() / 2 <= lines;
+        let all = 0..self.buffers.len();
+        // The last of equals: it is the likeliest to be in a cache.
+        let best = all.rev().filter(|&i| fits(&self.buffers[i])).min_by_key(|&i| self.buffers[i].len())?;
+        let buffer = self.buffers.swap_remove(best);
+        self.lines -= buffer.len();
+        Some(buffer)
+    }
+
+    /// Takes out what must not be kept: with what is in use it would be more than ever was in use.
+    fn surplus(&mut self) -> Vec<Buffer> {
+        let room = LINES.max(self.peak.saturating_sub(self.live));
+        let mut surplus = Vec::new();
+        while self.lines > room {
+            // The oldest: its size is no longer asked for.
+            let buffer = self.buffers.remove(0);
+            self.lines -= buffer.len();
+            surplus.push(buffer);
+        }
+        surplus
+    }
+}
+
+/// Gives memory that is kept for results back to the system, as after a training.
+pub fn release_memory() {
+    let mut kept = kept();
+    kept.peak = kept.live;
+    kept.lines = 0;
+    let buffers = take(&mut kept.buffers);
+    // Freed after the lock.
+    drop(kept);
+    drop(buffers);
 }
 
 /// A buffer that goes back when it is dropped.
@@ -38,32 +86,27 @@ impl Pooled {
     /// Room for `lines` lines.
     fn new(lines: usize) -> Self {
         let mut kept = kept();
-        // One twice as large would be missing where it is needed.
-        let fits = |buffer: &Buffer| buffer.len() >= lines && buffer.len() / 2 <= lines;
-        let best = (0..kept.len()).filter(|&i| fits(&kept[i])).min_by_key(|&i| kept[i].len());
-        if let Some(best) = best {
-            return Self(kept.swap_remove(best));
-        }
+        let found = kept.take(lines);
+        kept.live += found.as_ref().map_or(lines, |buffer| buffer.len());
+        kept.peak = kept.peak.max(kept.live);
+        let surplus = kept.surplus();
         drop(kept);
-        Self(Box::new_uninit_slice(lines))
+        drop(surplus);
+        Self(found.unwrap_or_else(|| Box::new_uninit_slice(lines)))
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
         let buffer = take(&mut self.0);
-        if buffer.is_empty() || buffer.len() > LINES {
-            return;
-        }
         let mut kept = kept();
-        kept.push(buffer);
-        let mut surplus = Vec::new();
-        while kept.len() > BUFFERS || kept.iter().map(|buffer| buffer.len()).sum::<usize>() > LINES {
-            // The oldest: its size is no longer asked for.
-            surplus.push(kept.remove(0));
-        }
+        kept.live -= buffer.len();
+        kept.lines += buffer.len();
+        kept.buffers.push(buffer);
+        let surplus = kept.surplus();
         // Freed after the lock.
         drop(kept);
+        drop(surplus);
     }
 }
 
@@ -146,11 +189,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let held: Vec<Bytes> = (0..3 * BUFFERS).map(|i| filled(SMALLEST << (i % 7), 0.0)).collect();
+        let held: Vec<Bytes> = (0..48).map(|i| filled(SMALLEST << (i % 7), 0.0)).collect();
         drop(held);
         drop(filled(16 * LINES + 16, 0.0));
+        {
+            let kept = kept();
+            assert_eq!(kept.lines, kept.buffers.iter().map(|buffer| buffer.len()).sum::<usize>());
+            assert!(kept.lines <= LINES.max(kept.peak - kept.live));
+        }
+        release_memory();
         let kept = kept();
-        assert!(kept.len() <= BUFFERS);
-        assert!(kept.iter().map(|buffer| buffer.len()).sum::<usize>() <= LINES);
+        // Other tests make results beside this one.
+        assert!(kept.lines <= LINES.max(kept.peak - kept.live));
     }
 }

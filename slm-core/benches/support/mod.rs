@@ -44,6 +44,7 @@ impl Arguments {
 }
 
 /// A prompt of `count` tokens below `limit`, the same in every engine (`prompt` in `tools/bench_engines.py`).
+#[allow(dead_code, reason = "not every bench reads a prompt")]
 pub(crate) fn prompt(count: usize, limit: usize) -> Vec<u32> {
     (0..count).map(|i| ((i * 7919 + 13) % limit) as u32).collect()
 }

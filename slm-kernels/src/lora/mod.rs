@@ -10,7 +10,7 @@ mod tests;
 
 use crate::Result;
 use crate::dense::Matrix;
-use crate::dense::backward::{self, Left, Right, Transposed};
+use crate::dense::backward::{self, Left, Right, Strips, Transposed};
 use crate::dense::{Numbers, Weights, linear_dw_into};
 use crate::output::Output;
 use crate::packed::check_length;
@@ -146,9 +146,10 @@ pub(crate) fn linear_into<R: Right>(
     let rank = update.a.len().checked_div(cols).unwrap_or(0);
     let [a, b] = [(update.a, rank, cols), (update.b, rows, rank)]
         .map(|(numbers, rows, cols)| Transposed(Weights { numbers, rows, cols }));
-    backward::run(level, left(x, m), a, z);
-    let z = scaled(z, update.scale);
-    backward::run_sum(level, (left(x, m), Transposed(w)), Some((left(z, m), b)), y);
+    let x = Strips::new(level, left(x, m), cols);
+    backward::run_sum(level, (&x, a), None::<(&Strips<'_>, Transposed<R>)>, z);
+    let z = Strips::new(level, left(scaled(z, update.scale), m), rank);
+    backward::run_sum(level, (&x, Transposed(w)), Some((&z, b)), y);
 }
 
 /// What `out` holds, times `scale`.
@@ -174,7 +175,9 @@ pub(crate) fn backward_into<R: Right>(
     let mut dz = Scratch::new(m * rank);
     dz.fill(0.0);
     let out = Output::new(&mut dz);
-    backward::run(level, left(dy, m), Weights { numbers: update.b, rows, cols: rank }, out);
+    let strips = Strips::new(level, left(dy, m), rows);
+    let b = Weights { numbers: update.b, rows, cols: rank };
+    backward::run_sum(level, (&strips, b), None::<(&Strips<'_>, R)>, out);
     let dz = scaled(out, update.scale);
     product_of_columns(level, [dz, x], m, da);
     // As the gradient of the transposed factor: rows of `dy` are read along, not across.
@@ -183,7 +186,8 @@ pub(crate) fn backward_into<R: Right>(
     transpose(&across, [rank, rows], db);
     if let Some(dx) = dx {
         let a = Weights { numbers: update.a, rows: rank, cols };
-        backward::run_sum(level, (left(dy, m), w), Some((left(dz, m), a)), dx);
+        let low = Strips::new(level, left(dz, m), rank);
+        backward::run_sum(level, (&strips, w), Some((&low, a)), dx);
     }
 }
 

@@ -180,4 +180,36 @@ impl Simd for Avx512 {
         }
         out
     }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above; rows and columns by the contract of the trait.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (row, v) in rows.iter_mut().enumerate() {
+                *v = _mm512_loadu_ps(from.add(row * from_stride));
+            }
+            // Of four rows, four columns: column `4 · lane + j` in each lane of the `j`-th.
+            for four in rows.chunks_exact_mut(4) {
+                let [ab, cd] = [[four[0], four[1]], [four[2], four[3]]].map(|[a, b]| {
+                    [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|v| _mm512_castps_pd(v))
+                });
+                for half in 0..2 {
+                    four[2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab[half], cd[half]));
+                    four[2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab[half], cd[half]));
+                }
+            }
+            for j in 0..4 {
+                let (a, b) = (rows[j], rows[4 + j]);
+                let (c, d) = (rows[8 + j], rows[12 + j]);
+                let even = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d)];
+                let odd = [_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d)];
+                for (lane, [low, high]) in [even, odd].into_iter().enumerate() {
+                    let at = |lane: usize| to.add((4 * lane + j) * to_stride);
+                    _mm512_storeu_ps(at(lane), _mm512_shuffle_f32x4::<0x88>(low, high));
+                    _mm512_storeu_ps(at(lane + 2), _mm512_shuffle_f32x4::<0xdd>(low, high));
+                }
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod tile;
 pub(crate) use element::{Element, load_part, store_part};
 pub(crate) use math::{exp, sigmoid, tanh};
 pub(crate) use portable::Portable;
-pub(crate) use tile::{Dots, Outer, dots, product};
+pub(crate) use tile::{Dots, Outer, dots, product, strip_product};
 
 /// An instruction set that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +190,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
             *out = table[usize::from(code & 15)] * scale;
         }
         out
+    }
+
+    /// Writes a square of [`Self::LANES`] rows, `from_stride` floats apart, with rows and columns exchanged, `to_stride` apart.
+    ///
+    /// # Safety
+    /// Both squares must be readable and writable.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..Self::LANES {
+            for col in 0..Self::LANES {
+                // SAFETY: the contract of this function.
+                unsafe { *to.add(col * to_stride + row) = *from.add(row * from_stride + col) };
+            }
+        }
     }
 
     /// The sum of the lanes.

@@ -143,7 +143,7 @@ pub(crate) unsafe fn product<S: Simd, E: Element>(s: S, rows: usize, vectors: us
 /// # Safety
 /// As [`outer`].
 #[inline(always)]
-unsafe fn strip_product<S: Simd, E: Element>(s: S, height: usize, vectors: usize, tile: Outer<E>) {
+pub(crate) unsafe fn strip_product<S: Simd, E: Element>(s: S, height: usize, vectors: usize, tile: Outer<E>) {
     let mut done = 0;
     while done < vectors {
         // Few rows leave registers for whole rows of values.

@@ -79,8 +79,8 @@ pub struct TrainConfig {
     pub batching: Batching,
     /// What a pass keeps for the way back.
     pub checkpointing: Checkpointing,
-    /// Logits held at a time, as numbers: a large vocabulary does not decide the memory of a step, but one row is always
-    /// held.
+    /// Logits held at a time, as numbers (128 MiB by default): a large vocabulary does not decide the memory of a step, but
+    /// one row is always held. The head is read from memory once for each such part.
     pub max_logits: usize,
     /// How gradients become updates.
     pub optimizer: OptimizerKind,
@@ -121,7 +121,7 @@ impl Default for TrainConfig {
             gradient_accumulation: 1,
             batching: Batching::Padded,
             checkpointing: Checkpointing::None,
-            max_logits: 1 << 22,
+            max_logits: 1 << 25,
             optimizer: OptimizerKind::AdamW,
             neftune: 0.0,
             ema: 0.0,

@@ -2,15 +2,15 @@
 //! `tools/bench_training.py` makes it and PEFT take turns and writes what `docs/benchmarks.md` shows.
 //!
 //! ```console
-//! cargo bench --bench training -- step CHECKPOINT sequence=256 batch=4 rank=16 steps=3
-//! cargo bench --bench training -- epoch CHECKPOINT data=TEXTS.jsonl batch=4 rank=16
+//! cargo bench -p slm-lora --bench training -- step CHECKPOINT sequence=256 batch=4 rank=16 steps=3
+//! cargo bench -p slm-lora --bench training -- epoch CHECKPOINT data=TEXTS.jsonl batch=4 rank=16
 //! ```
 //!
 //! `step` learns random tokens; its first step is a warm-up. `epoch` passes once over tokenized texts, a line of
 //! `{"ids": [..], "learned": [..]}` each. `checkpointing=blocks` keeps the inputs of blocks alone. A directory of packed
 //! weights makes it QLoRA. The number of threads is `RAYON_NUM_THREADS`.
 
-#[path = "../slm-core/benches/support/mod.rs"]
+#[path = "../../slm-core/benches/support/mod.rs"]
 mod support;
 
 use std::time::Instant;
@@ -20,14 +20,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use slm::core::CausalLm;
-use slm::core::text::TrainingText;
-use slm::lora::{Batching, Checkpointing, LoraAdapter, LoraConfig, Schedule, TrainConfig, Trainer};
+use slm_core::CausalLm;
+use slm_core::text::TrainingText;
+use slm_lora::{Batching, Checkpointing, LoraAdapter, LoraConfig, Schedule, TrainConfig, Trainer};
 use support::{Arguments, Outcome, memory, seconds};
 
 fn main() -> Outcome<()> {
     let Some(arguments) = Arguments::read()? else {
-        println!("usage: cargo bench --bench training -- step|epoch DIRECTORY [name=value ..]");
+        println!("usage: cargo bench -p slm-lora --bench training -- step|epoch DIRECTORY [name=value ..]");
         return Ok(());
     };
     let figures = match arguments.task.as_str() {
