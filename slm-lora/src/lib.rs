@@ -3,11 +3,15 @@
 mod adapter;
 mod align;
 mod error;
+mod retain;
 mod train;
 
 pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
 pub use align::{AlignLog, Aligner, DpoLoss, Objective, Preference, Preferences, Rated};
 pub use error::{Error, Result};
+pub use retain::{
+    Point, Pull, Retained, Retainer, RetentionConfig, RetentionData, RetentionLog, pareto_front,
+};
 pub use train::{
     Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,
     TrainConfig, Trainable, Trainer, Validated, training_texts,

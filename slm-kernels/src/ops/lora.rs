@@ -257,7 +257,7 @@ mod tests {
         let (a, b) = (random([4, 64]), random([70, 4]));
         let numbers: Vec<f32> = w.clone().try_into_vec_as().expect("numbers of a host tensor");
         let packed =
-            PackedTensor::quantize(&numbers, 70, 64, Format::Int8 { group: 32 }).expect("whole groups");
+            PackedTensor::quantize(&numbers, 70, 64, Format::Int8 { group_size: 32 }).expect("whole groups");
         let half = w.clone().cast(DType::F16);
         for base in [Base::Dense(&w), Base::Dense(&half), Base::Packed(&packed)] {
             for frozen in [false, true] {

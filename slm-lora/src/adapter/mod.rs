@@ -195,6 +195,12 @@ impl LoraAdapter {
     }
 }
 
+/// Takes out all updates: a model on adapters becomes its base.
+pub(crate) fn switch_off(model: &mut CausalLm) {
+    model.embed_adapter = None;
+    each_linear(model, &mut |_, linear| linear.adapter = None);
+}
+
 /// The numbers of a matrix in f32, row-major.
 fn values(t: &Tensor<2>) -> Result<Vec<f32>> {
     let read = t.clone().try_into_vec_as();

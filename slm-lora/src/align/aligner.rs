@@ -15,6 +15,7 @@ use slm_core::text::TrainingText;
 
 use super::Objective;
 use super::judge::{Data, Figures, Item, items};
+use crate::retain::base_of;
 use crate::train::{Passed, StepLog, TrainConfig, Trainer, Weights};
 use crate::{Error, Result};
 
@@ -85,12 +86,7 @@ impl Aligner {
         config: TrainConfig,
     ) -> Result<Self> {
         objective.check()?;
-        let mut reference = model.clone().inner();
-        reference.embed_adapter = None;
-        reference.for_each_linear(&mut |_, linear| linear.adapter = None);
-        reference.lm_head.iter_mut().for_each(|head| head.adapter = None);
-        // Where the model that learns is: packed weights are multiplied in another precision elsewhere.
-        let reference = reference.autodiff();
+        let reference = base_of(&model);
         let given = match &data {
             Preferences::Pairs(pairs) if matches!(objective, Objective::Kto { .. }) => 2 * pairs.len(),
             Preferences::Pairs(pairs) => pairs.len(),

@@ -183,6 +183,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Learned tokens.
+    pub(crate) fn learned(&self) -> usize {
+        self.targets.len()
+    }
+
     pub(crate) fn new(texts: &[&TrainingText], batching: Batching, device: &Device) -> Self {
         let longest = texts.iter().map(|t| t.ids.len()).max().unwrap_or(0);
         let (mut ids, mut positions, mut targets) = (Vec::new(), Vec::new(), Vec::new());

@@ -31,6 +31,15 @@ pub(crate) enum Weights<'a> {
     Equal(usize),
     /// What this makes of them.
     Judged(&'a Judge<'a>),
+    /// Not used: the loss is how far the base diverges from the model where a token is learned.
+    Divergence {
+        /// Its head is applied to `hidden`.
+        base: &'a CausalLm,
+        /// `[rows, hidden]` of the base, off the autodiff device.
+        hidden: Tensor<2>,
+        /// Of a token.
+        weight: f32,
+    },
 }
 
 /// The log-probability of each learned token, in nats.
@@ -68,30 +77,36 @@ pub(super) fn with_gradient(
 ) -> Result<(f32, Tensor<2>)> {
     let hidden = hidden.clone().inner();
     let device = hidden.device();
-    let (judged, mut sum, mut start) = match weights {
-        Weights::Equal(_) => (None, 0.0, 0),
+    let (judged, mut sum) = match weights {
         Weights::Judged(judge) => {
             let own = log_probabilities(model, &hidden.clone().autodiff(), batch, max_logits)?;
             let (loss, weights) = judge(&own)?;
-            (Some(weights), loss, 0)
+            (weights, loss)
         }
+        _ => (Vec::new(), 0.0),
     };
-    let mut gradient = hidden.zeros_like();
+    let (mut gradient, mut start) = (hidden.zeros_like(), 0);
     for (positions, targets) in chunks(model, batch, max_logits) {
         let at = indices(positions, &device);
         let rows = hidden.clone().select(0, at.clone()).autodiff().require_grad();
-        let chosen = chosen(model, rows.clone(), targets);
-        let loss = match (weights, &judged) {
-            (Weights::Judged(_), Some(weights)) => {
-                let own = weights.get(start..start + targets.len()).unwrap_or_default();
+        let loss = match weights {
+            Weights::Judged(_) => {
+                let chosen = chosen(model, rows.clone(), targets);
+                let own = judged.get(start..start + targets.len()).unwrap_or_default();
                 start += targets.len();
                 let own = Tensor::<1>::from_data(TensorData::from(own), &chosen.device());
                 (chosen * own).sum().neg()
             }
-            (Weights::Equal(total), _) => chosen.sum().neg().div_scalar(*total as f32),
-            _ => continue,
+            Weights::Equal(total) => {
+                chosen(model, rows.clone(), targets).sum().neg().div_scalar(*total as f32)
+            }
+            Weights::Divergence { base, hidden, weight } => {
+                // By the kernels that the model is read with: packed weights are multiplied otherwise elsewhere.
+                let reference = base.logits(hidden.clone().select(0, at.clone()).autodiff());
+                ops::kl_divergence(reference, model.logits(rows.clone())).sum().mul_scalar(*weight)
+            }
         };
-        if judged.is_none() {
+        if !matches!(weights, Weights::Judged(_)) {
             sum += scalar(loss.clone().inner())?;
         }
         let gradients = loss.backward();

@@ -14,8 +14,9 @@ mod validation;
 
 pub(crate) use batch::Batch;
 pub(crate) use loss::Weights;
-pub(crate) use pass::log_probabilities;
-pub(crate) use trainer::Passed;
+pub(crate) use parameters::visit;
+pub(crate) use pass::{hidden, log_probabilities};
+pub(crate) use trainer::{Passed, scalar};
 
 pub use batch::{Plan, training_texts};
 pub use config::{Batching, Checkpointing, OptimizerKind, Schedule, TrainConfig, Trainable};

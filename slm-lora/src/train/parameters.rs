@@ -9,7 +9,7 @@ use super::{TrainConfig, Trainable};
 use crate::adapter::module_of;
 
 /// Calls `f` with each trainable weight and its name, in an order that never changes.
-pub(super) fn visit(model: &mut CausalLm, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>)) {
+pub(crate) fn visit(model: &mut CausalLm, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>)) {
     if config.trainable == Trainable::All {
         return model.for_each_parameter(f);
     }

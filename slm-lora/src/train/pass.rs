@@ -98,7 +98,11 @@ pub(crate) fn log_probabilities(model: &CausalLm, batch: &Batch, max_logits: usi
     loss::log_probabilities(model, &hidden(model, batch)?, batch, max_logits)
 }
 
-fn hidden(model: &CausalLm, batch: &Batch) -> Result<Tensor<2>> {
+/// What the head is applied to, one row for each position in the flattened batch.
+///
+/// # Errors
+/// As [`backward`].
+pub(crate) fn hidden(model: &CausalLm, batch: &Batch) -> Result<Tensor<2>> {
     let reading = model.reading(&batch.lengths)?;
     let mut x = begin(&reading, batch, None)?;
     for index in 0..reading.blocks() {

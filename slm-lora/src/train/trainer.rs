@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use serde::Serialize;
 use slm_core::model::{FloatType, Parameter};
 use slm_core::text::TrainingText;
@@ -109,7 +109,7 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepLog> {
         let start = Instant::now();
         let passed = self.pass()?;
-        let examples = self.batches.examples(self.step);
+        let examples = self.examples();
         self.apply(passed, start, examples)
     }
 
@@ -141,13 +141,41 @@ impl Trainer {
 
     /// Loss and gradients of a step, which moves nothing.
     pub(super) fn pass(&mut self) -> Result<Passed> {
+        let (sums, passed) = self.pass_sums()?;
+        Ok(Passed { gradients: self.complete(sums), ..passed })
+    }
+
+    /// The same with the gradients as sums that more can be added to.
+    pub(crate) fn pass_sums(&mut self) -> Result<(Vec<Option<Tensor<1>>>, Passed)> {
         let (batches, learned) = self.batches.step(self.step, &self.model.device());
         let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
         for (index, batch) in batches.iter().enumerate() {
             loss += self.backward(index, batch, &Weights::Equal(learned), &mut sums)?;
             tokens += batch.tokens;
         }
-        Ok(Passed { loss, gradients: self.complete(sums), tokens })
+        Ok((sums, Passed { loss, gradients: Vec::new(), tokens }))
+    }
+
+    /// Indices of the examples of the next step.
+    pub(crate) fn examples(&mut self) -> Vec<usize> {
+        self.batches.examples(self.step)
+    }
+
+    /// The trainable weights as they are, flattened, in the order of the gradients; off the autodiff device.
+    pub(crate) fn weights(&self) -> Vec<Tensor<1>> {
+        let mut all = Vec::new();
+        visit(&mut self.model(), &self.config, &mut |_, parameter| {
+            all.push(match parameter {
+                Parameter::Vector(t) => t.clone(),
+                Parameter::Matrix(t) => flat(t.clone()),
+            });
+        });
+        all
+    }
+
+    /// Where the model is.
+    pub(crate) fn device(&self) -> Device {
+        self.model.device()
     }
 
     /// Loss of one batch of a step; adds its gradients to `sums`.
@@ -259,7 +287,7 @@ impl Trainer {
         self.loss_of(&self.model(), texts)
     }
 
-    pub(super) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
+    pub(crate) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
         let (mut batches, plan) = Batches::new(texts, &self.config)?;
         let (mut sum, mut count) = (0.0, 0);
         for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
@@ -295,7 +323,7 @@ fn mix(seed: u64, number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-pub(super) fn scalar(t: Tensor<1>) -> Result<f32> {
+pub(crate) fn scalar(t: Tensor<1>) -> Result<f32> {
     let values: Vec<f32> = t.try_into_vec_as().map_err(|e| CoreError::Device { reason: format!("{e:?}") })?;
     Ok(values.first().copied().unwrap_or(f32::NAN))
 }
