@@ -9,7 +9,6 @@
 //! table and `NAME.json`, with all measurements, land in `--out`. `--steps`, `--rate`, `--pairs` and `--seeds` change the runs.
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -121,12 +120,8 @@ fn run(
         ..TrainConfig::default()
     };
     let what = if config.kl_weight > 0.0 { "retained" } else { "plain" };
-    let bar = progress::bar(&format!("{what}, seed {seed}"), a.steps);
-    let run = Retainer::new(model, data.clone(), train, config)?.run(&mut |_, log| {
-        bar.set_position(log.step.step as u64);
-        ControlFlow::Continue(())
-    })?;
-    bar.finish();
+    let mut retainer = Retainer::new(model, data.clone(), train, config)?;
+    let run = progress::retain(&format!("{what}, seed {seed}"), &mut retainer)?;
     Ok(run)
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use slm_lora::{StepLog, Trainer};
+use slm_lora::{AlignLog, Aligner, Retained, Retainer, StepLog, Trainer};
 
 /// A bar of `length` units of work called `what`.
 pub fn bar(what: &str, length: usize) -> ProgressBar {
@@ -22,11 +22,37 @@ pub fn bar(what: &str, length: usize) -> ProgressBar {
 pub fn train(what: &str, trainer: &mut Trainer) -> slm_lora::Result<Vec<StepLog>> {
     let bar = bar(what, trainer.plan().steps);
     bar.set_position(trainer.steps_done() as u64);
-    let logs = trainer.run(&mut |_, log| {
-        bar.set_position(log.step as u64);
-        bar.set_prefix(format!("loss {:.3}, {:.0} tokens/s", log.loss, log.tokens as f64 / log.seconds));
-        ControlFlow::Continue(())
-    });
+    let logs = trainer.run(&mut |_, log| show(&bar, log, ""));
     bar.finish();
     logs
+}
+
+/// Runs a retainer to its end, as [`train`].
+///
+/// # Errors
+/// As [`Retainer::run`].
+pub fn retain(what: &str, retainer: &mut Retainer) -> slm_lora::Result<Retained> {
+    let bar = bar(what, retainer.trainer().plan().steps);
+    let run = retainer.run(&mut |_, log| show(&bar, &log.step, ""));
+    bar.finish();
+    run
+}
+
+/// Runs an aligner to its end, as [`train`].
+///
+/// # Errors
+/// As [`Aligner::run`].
+pub fn align(what: &str, aligner: &mut Aligner) -> slm_lora::Result<Vec<AlignLog>> {
+    let bar = bar(what, aligner.steps());
+    let run = aligner
+        .run(&mut |_, log| show(&bar, &log.step, &format!(", accuracy {:.0} %", 100.0 * log.accuracy)));
+    bar.finish();
+    run
+}
+
+fn show(bar: &ProgressBar, log: &StepLog, more: &str) -> ControlFlow<()> {
+    bar.set_position(log.step as u64);
+    let speed = log.tokens as f64 / log.seconds;
+    bar.set_prefix(format!("loss {:.3}, {speed:.0} tokens/s{more}", log.loss));
+    ControlFlow::Continue(())
 }

@@ -14,5 +14,5 @@ pub use retain::{
 };
 pub use train::{
     Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,
-    TrainConfig, Trainable, Trainer, Validated, training_texts,
+    TrainConfig, Trainable, Trainer, Validated, mean_loss, training_texts,
 };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
-use slm_lora::{LoraConfig, TrainConfig};
+use slm_lora::{LoraConfig, Objective, RetentionConfig, TrainConfig};
 use slm_quant::{Format, Method, QuantConfig};
 
 /// The settings of the whole road. The default takes the embedded base and the generated log domain down it.
@@ -25,6 +25,10 @@ pub struct ExpertConfig {
     pub lora: LoraConfig,
     /// Training.
     pub train: TrainConfig,
+    /// What is done against forgetting besides replay, and how much of it is allowed.
+    pub retention: RetentionConfig,
+    /// The alignment after training.
+    pub align: AlignConfig,
     /// Quantization of the merged model; its method is that of [`quant_methods`](Self::quant_methods) which does best.
     pub quant: QuantConfig,
     /// Methods of quantization that compete.
@@ -43,6 +47,38 @@ pub struct ExpertConfig {
     pub seed: u64,
 }
 
+/// Learning from the model's own mistakes: answers that it samples for questions it was trained on, held against the right
+/// ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlignConfig {
+    /// Questions that an answer is sampled for; 0 leaves the stage out.
+    pub questions: usize,
+    /// Of the sampler.
+    pub temperature: f32,
+    /// Fewer wrong answers are not learned from.
+    pub min_pairs: usize,
+    /// What they are turned into.
+    pub objective: Objective,
+    /// Steps of eight pairs.
+    pub steps: usize,
+    /// Learning rate.
+    pub learning_rate: f64,
+}
+
+impl Default for AlignConfig {
+    fn default() -> Self {
+        Self {
+            questions: 150,
+            temperature: 1.3,
+            min_pairs: 10,
+            objective: Objective::Orpo { beta: 0.2 },
+            steps: 20,
+            learning_rate: 2e-4,
+        }
+    }
+}
+
 impl Default for ExpertConfig {
     fn default() -> Self {
         Self {
@@ -59,6 +95,15 @@ impl Default for ExpertConfig {
                 warmup_steps: 20,
                 ..TrainConfig::default()
             },
+            // Replay is in the mix already.
+            retention: RetentionConfig {
+                max_general_loss_increase: 0.02,
+                general_batch_size: 8,
+                replay_ratio: 0.0,
+                every: 100,
+                ..RetentionConfig::default()
+            },
+            align: AlignConfig::default(),
             quant: QuantConfig { format: Format::Int4 { group_size: 32 }, ..QuantConfig::default() },
             quant_methods: vec![Method::Nearest, Method::Gptq],
             max_false_accept: 0.05,

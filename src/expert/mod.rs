@@ -1,10 +1,11 @@
 //! The whole road as one call: from raw pairs and documents to an expert that answers, cites and refuses.
 //!
-//! [`build`] gathers the [`Material`], curates it, tunes an adapter (and, to compare, one on the raw data),
-//! merges and quantizes, indexes the documents, fits the [`Guard`], measures every stage and writes everything to
+//! [`build`] gathers the [`Material`], curates it, tunes an adapter (and, to compare, one on the raw data), aligns it by its own
+//! mistakes, merges and quantizes, indexes the documents, fits the [`Guard`], measures every stage and writes everything to
 //! one folder, from which [`Expert::load`] answers. Each stage is a call of the crate that owns it; take them
 //! apart where your road differs.
 
+mod align;
 mod artifact;
 mod config;
 mod export;
@@ -17,8 +18,9 @@ mod report;
 mod stages;
 mod tune;
 
+pub use align::{AlignRun, Aligned, align};
 pub use artifact::{DOCUMENTS, DOMAIN, Expert};
-pub use config::ExpertConfig;
+pub use config::{AlignConfig, ExpertConfig};
 pub use guard::{Guard, GuardReport};
 pub use material::{DocumentQuestion, Material};
 pub use measure::{CitationScores, Scores, measure, measure_citations};

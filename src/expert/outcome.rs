@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use slm_data::CurationReport;
-use slm_lora::StepLog;
+use slm_lora::{Point, StepLog};
 
-use super::{CitationScores, GuardReport, Scores, Trial};
+use super::{Aligned, CitationScores, GuardReport, Scores, Trial};
 
 /// What came of the road.
 #[derive(Debug)]
@@ -19,6 +19,12 @@ pub struct Outcome {
     pub raw_loss: Vec<StepLog>,
     /// Training on the curated data.
     pub loss: Vec<StepLog>,
+    /// Losses of the domain and of general texts during training on the curated data, the base first.
+    pub points: Vec<Point>,
+    /// The one that was taken.
+    pub chosen: Point,
+    /// The alignment by the tuned model's own mistakes.
+    pub aligned: Aligned,
     /// Methods of quantization, the one that was taken first.
     pub quantized: Vec<Trial>,
     /// Why there are no GGUF files; `None` where there are.
@@ -91,6 +97,26 @@ impl Outcome {
             figure("off-domain taken for the domain", percent(guard.tested.false_accept_rate()), rate),
             figure("\"I don't know\" off-domain", percent(self.dont_know), String::new()),
         ];
+        if let Some(base) = self.points.first() {
+            let rise = self.chosen.general_loss - base.general_loss;
+            let gain = base.domain_loss - self.chosen.domain_loss;
+            let value = format!("{rise:+.4} nats");
+            figures.push(figure("general loss after training", value, format!("{gain:.3} nats gained")));
+        }
+        let Aligned { sampled, wrong, run } = &self.aligned;
+        let mistakes = format!("{wrong} of {sampled} sampled answers were wrong");
+        figures.push(match run {
+            None => figure("alignment", "left out".into(), mistakes),
+            Some(run) => {
+                let [before, after] = run.accuracy.map(percent);
+                let taken = if run.taken { "taken" } else { "not taken" };
+                figure(
+                    "right answers preferred",
+                    format!("{before} to {after}"),
+                    format!("{mistakes}; {taken}"),
+                )
+            }
+        });
         let kl = |t: &Trial| format!("{:?} {:.4}", t.method, t.quality.kl_mean);
         if let Some((taken, others)) = self.quantized.split_first() {
             let others: Vec<String> = others.iter().map(kl).collect();

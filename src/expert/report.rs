@@ -5,11 +5,11 @@ use slm_eval::report::{
     Bar, BarChart, Cell, Histogram, KeyFigure, LineChart, Report, RocCurve, Section, Table,
 };
 use slm_eval::{Evaluation, Forgetting};
-use slm_lora::StepLog;
+use slm_lora::{Point, StepLog, pareto_front};
 
 use super::artifact::Files;
 use super::stages::column;
-use super::{Outcome, Trial};
+use super::{Aligned, Outcome, Trial};
 use crate::Result;
 
 /// Writes `report.html`, and `report.json` with the same content.
@@ -34,6 +34,8 @@ fn report(outcome: &Outcome) -> Result<Report> {
         .with(overview(outcome))
         .with(curation(c, outcome.bad_lines))
         .with(training(outcome))
+        .with(retention(outcome))
+        .with(alignment(&outcome.aligned))
         .with(quantization(outcome))
         .with(guard(outcome)?);
     if let (Some(base), Some(tuned)) = (column(&outcome.columns, "base"), column(&outcome.columns, "+ LoRA"))
@@ -117,6 +119,70 @@ fn training(outcome: &Outcome) -> Section {
     Section::new("Training")
         .text(format!("{tokens} tokens in {seconds:.0} s: {:.0} tokens per second.", tokens as f64 / seconds))
         .with(loss)
+}
+
+/// What the domain gained against what the base forgot.
+fn retention(outcome: &Outcome) -> Section {
+    let Some(base) = outcome.points.first() else { return Section::new("What it forgot") };
+    let at = |p: &Point| {
+        (f64::from(p.general_loss - base.general_loss), f64::from(base.domain_loss - p.domain_loss))
+    };
+    let front =
+        LineChart::new("Gain against forgetting", "rise of the general loss, nats", "domain gain, nats")
+            .series("best of all measurements", pareto_front(&outcome.points).iter().map(at))
+            .series("taken", [at(&outcome.chosen)]);
+    let mut table = Table::new(
+        "All measurements",
+        ["Step", "Part of the way", "Weight of the divergence", "Domain loss", "General loss"],
+    );
+    for p in &outcome.points {
+        table = table.row([
+            Cell::from(p.step),
+            format!("{:.1}", p.scale).into(),
+            format!("{:.3}", p.kl_weight).into(),
+            format!("{:.4}", p.domain_loss).into(),
+            format!("{:.4}", p.general_loss).into(),
+        ]);
+    }
+    let [rise, gain] = [at(&outcome.chosen).0, at(&outcome.chosen).1];
+    Section::new("What it forgot")
+        .text(format!(
+            "Step {} was taken, {:.1} of the way from the base: the domain's loss fell by {gain:.3} nats, the general one rose \
+             by {rise:.4}.",
+            outcome.chosen.step, outcome.chosen.scale
+        ))
+        .with(front)
+        .with(table)
+}
+
+fn alignment(aligned: &Aligned) -> Section {
+    let text = format!("{} of {} sampled answers were wrong.", aligned.wrong, aligned.sampled);
+    let section = Section::new("Alignment by its own mistakes").text(text);
+    let Some(run) = &aligned.run else { return section };
+    let by_step = |f: &dyn Fn(&slm_lora::AlignLog) -> f64| {
+        run.logs.iter().map(|log| (log.step.step as f64, f(log))).collect::<Vec<_>>()
+    };
+    let rewards = LineChart::new("Rewards", "step", "reward")
+        .series("right answers", by_step(&|log| log.chosen_reward))
+        .series("wrong answers", by_step(&|log| log.rejected_reward));
+    let percent = |v: f64| Cell::from(format!("{:.1} %", 100.0 * v));
+    let number = |v: f64| Cell::from(format!("{v:.2}"));
+    let [chosen, rejected, before, after] = run.lengths;
+    let table = Table::new("Held-out pairs and answers", ["", "Before", "After"])
+        .row([Cell::from("Right answer preferred"), percent(run.accuracy[0]), percent(run.accuracy[1])])
+        .row([
+            Cell::from("Loss of right answers, nats"),
+            format!("{:.4}", run.loss[0]).into(),
+            format!("{:.4}", run.loss[1]).into(),
+        ])
+        .row([Cell::from("Tokens of the model's answers"), number(before), number(after)]);
+    section
+        .text(format!(
+            "Right answers have {chosen:.1} tokens, wrong ones {rejected:.1}. The aligned model was {}.",
+            if run.taken { "taken" } else { "not taken: it lost what it was aligned to" }
+        ))
+        .with(rewards)
+        .with(table)
 }
 
 fn quantization(outcome: &Outcome) -> Section {

@@ -12,8 +12,8 @@ use super::artifact::Files;
 use super::export::export;
 use super::tune::trainer;
 use super::{
-    Expert, ExpertConfig, Guard, Material, Outcome, Packed, Scores, Tuned, measure, measure_citations, pack,
-    report, tune,
+    Expert, ExpertConfig, Guard, Material, Outcome, Packed, Scores, Tuned, align, measure, measure_citations,
+    pack, report, tune,
 };
 use crate::{Error, Result};
 
@@ -36,9 +36,10 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
     eprintln!("about {:.0} s to go", estimate(&material, &training, config)?);
 
     let base = measure("base", &material.base, &material, config)?;
-    let on_raw = tune(&material.base, &raw, config, "training on raw data")?;
+    let on_raw = tune(&material.base, [&raw, &material.replay], config, "training on raw data")?;
     let raw_scores = measure("+ LoRA, raw data", &on_raw.model, &material, config)?;
-    let tuned = tune(&material.base, &training, config, "training on curated data")?;
+    let tuned = tune(&material.base, [&training, &material.replay], config, "training on curated data")?;
+    let (tuned, aligned) = align(tuned, &curated.kept, config)?;
     let tuned_scores = measure("+ LoRA", &tuned.model, &material, config)?;
     tuned.adapter.save(&files.adapter(), &material.base.model.config, &material.base.name)?;
     let packed = merge_and_pack(&tuned, &training, (&material.base, config), &files)?;
@@ -66,6 +67,9 @@ pub fn build(config: &ExpertConfig, device: &Device) -> Result<Outcome> {
         curation: curated.report,
         raw_loss: on_raw.logs,
         loss: tuned.logs,
+        points: tuned.points,
+        chosen: tuned.chosen,
+        aligned,
         quantized: packed.trials,
         no_gguf,
         guard: guard_report,

@@ -1,8 +1,9 @@
 //! From pairs to a tuned model.
 
-use slm_core::{ChatTemplate, LocalModel};
+use slm_core::text::TrainingText;
+use slm_core::{CausalLm, ChatTemplate, LocalModel};
 use slm_data::Example;
-use slm_lora::{LoraAdapter, StepLog, Trainer, training_texts};
+use slm_lora::{LoraAdapter, Point, Retainer, RetentionData, StepLog, TrainConfig, Trainer, training_texts};
 
 use super::ExpertConfig;
 use crate::{Result, progress};
@@ -16,19 +17,58 @@ pub struct Tuned {
     pub adapter: LoraAdapter,
     /// Loss by step.
     pub logs: Vec<StepLog>,
+    /// Losses of the domain and of general texts during the run, the base first.
+    pub points: Vec<Point>,
+    /// The one that was taken.
+    pub chosen: Point,
 }
 
-/// Trains an adapter for `base` on `examples`; the base itself does not change.
+/// Share of the examples, and of general ones, that losses are measured on.
+const MEASURED: f64 = 0.06;
+
+/// Trains an adapter for `base` on `examples`, held to what the base says of the `general` ones; the base itself does not
+/// change.
 ///
 /// # Errors
 /// When the examples cannot be rendered or learned from.
-pub fn tune(base: &LocalModel, examples: &[Example], config: &ExpertConfig, what: &str) -> Result<Tuned> {
-    let mut trainer = trainer(base, examples, config)?;
-    let logs = progress::train(what, &mut trainer)?;
-    let mut model = LocalModel { model: trainer.into_model(), ..base.clone() };
+pub fn tune(
+    base: &LocalModel,
+    [examples, general]: [&[Example]; 2],
+    config: &ExpertConfig,
+    what: &str,
+) -> Result<Tuned> {
+    let [(domain, domain_validation), (general, general_validation)] =
+        [parts(base, examples)?, parts(base, general)?];
+    let data = RetentionData { domain, domain_validation, general, general_validation };
+    let train = train_config(base, config);
+    let mut retainer = Retainer::new(adapted(base, config)?, data, train, config.retention.clone())?;
+    let run = progress::retain(what, &mut retainer)?;
+    let mut model = LocalModel { model: run.model, ..base.clone() };
     let adapter = LoraAdapter::detach(&mut model.model, &config.lora);
     adapter.attach(&mut model.model)?;
-    Ok(Tuned { model, adapter, logs })
+    let logs = run.logs.into_iter().map(|log| log.step).collect();
+    Ok(Tuned { model, adapter, logs, points: run.points, chosen: run.chosen })
+}
+
+/// Texts to learn from, and some to measure on.
+fn parts(base: &LocalModel, examples: &[Example]) -> Result<(Vec<TrainingText>, Vec<TrainingText>)> {
+    let mut texts = training_texts(examples, &base.tokenizer, template(base)?)?;
+    let measured = (texts.len() as f64 * MEASURED).ceil() as usize;
+    let rest = texts.split_off(measured);
+    Ok((rest, texts))
+}
+
+/// The base with fresh adapters.
+fn adapted(base: &LocalModel, config: &ExpertConfig) -> Result<CausalLm> {
+    let mut model = base.model.clone();
+    LoraAdapter::init(&model, &config.lora)?.attach(&mut model)?;
+    Ok(model)
+}
+
+/// Training within the base's context.
+pub(super) fn train_config(base: &LocalModel, config: &ExpertConfig) -> TrainConfig {
+    let context = base.model.config.context_length();
+    TrainConfig { max_length: config.train.max_length.min(context), ..config.train.clone() }
 }
 
 /// The template of a model.
@@ -41,10 +81,5 @@ pub(super) fn template(model: &LocalModel) -> slm_core::Result<&ChatTemplate> {
 /// A trainer that has not started.
 pub(super) fn trainer(base: &LocalModel, examples: &[Example], config: &ExpertConfig) -> Result<Trainer> {
     let texts = training_texts(examples, &base.tokenizer, template(base)?)?;
-    let mut model = base.model.clone();
-    LoraAdapter::init(&model, &config.lora)?.attach(&mut model)?;
-    let context = model.config.context_length();
-    let train =
-        slm_lora::TrainConfig { max_length: config.train.max_length.min(context), ..config.train.clone() };
-    Ok(Trainer::new(model, texts, train)?)
+    Ok(Trainer::new(adapted(base, config)?, texts, train_config(base, config))?)
 }

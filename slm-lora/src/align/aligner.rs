@@ -102,6 +102,11 @@ impl Aligner {
         Ok(Self { trainer, reference, objective, items, left_out })
     }
 
+    /// Steps of the run.
+    pub fn steps(&self) -> usize {
+        self.trainer.config.steps
+    }
+
     /// Pairs, or rated answers, that have a text that is too long or nothing to learn.
     pub fn left_out(&self) -> usize {
         self.left_out

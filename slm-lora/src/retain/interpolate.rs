@@ -7,24 +7,25 @@ use slm_core::model::Parameter;
 use crate::train::{Trainer, visit};
 use crate::{Error, Result};
 
-/// The trained model `scale` of the way from where it began (WiSE-FT, Wortsman et al. 2022), 0 being there: adapters are scaled,
-/// weights that learned in full interpolated. `start` has those at the start, in the order of the gradients.
+/// The trained model `scale` of the way from where it began (WiSE-FT, Wortsman et al. 2022), 0 being there: the `B` of adapters
+/// are scaled, weights that learned in full interpolated. `start` has those at the start, in the order of the gradients.
 ///
 /// # Errors
-/// When an adapter has magnitudes (DoRA): its way is no straight line.
+/// When an adapter has magnitudes (DoRA), whose way is no straight line, or began with factors of the base (PiSSA, OLoRA), which
+/// its file leaves to the reader.
 pub(super) fn interpolated(
     trainer: &Trainer,
     (model, start): (&CausalLm, &[Tensor<1>]),
     scale: f32,
 ) -> Result<CausalLm> {
     let mut model = model.clone();
-    let mut magnitudes = false;
+    let mut bound = false;
     model.for_each_adapter(&mut |_, adapter| {
-        magnitudes |= adapter.magnitude.is_some();
-        adapter.scale *= scale;
+        bound |= adapter.magnitude.is_some() || adapter.start.is_some();
+        adapter.b = adapter.b.clone().mul_scalar(scale);
     });
-    if magnitudes {
-        let reason = "an adapter with magnitudes (DoRA) has no fraction; leave `scales` empty";
+    if bound {
+        let reason = "adapters of DoRA, PiSSA and OLoRA have no fractions; leave `scales` empty";
         return Err(Error::Config { field: "scales", reason: reason.into() });
     }
     let mut start = start.iter();

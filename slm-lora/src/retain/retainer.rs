@@ -14,7 +14,7 @@ use slm_core::text::TrainingText;
 use super::interpolate::interpolated;
 use super::pull::{Anchor, base_of};
 use super::{Point, Retained, RetentionConfig, RetentionData};
-use crate::train::{Batch, Batching, Passed, StepLog, TrainConfig, Trainer, Weights, hidden};
+use crate::train::{Batch, Batching, StepLog, TrainConfig, Trainer, Weights, hidden};
 use crate::{Error, Result};
 
 /// How strongly the weight of the divergence follows what is forgotten: by `e^½` where it is all that is allowed, by its inverse
@@ -200,9 +200,6 @@ impl Retainer {
             let model = interpolated(&self.trainer, (&last, &self.start), *scale)?;
             let point = self.measure(&model, *scale)?;
             self.consider(run, point, model);
-        }
-        if run.chosen == run.base {
-            run.model = interpolated(&self.trainer, (&last, &self.start), 0.0)?;
         }
         Ok(())
     }

@@ -22,5 +22,5 @@ pub use batch::{Plan, training_texts};
 pub use config::{Batching, Checkpointing, OptimizerKind, Schedule, TrainConfig, Trainable};
 pub use estimate::Estimate;
 pub use log::JsonLog;
-pub use trainer::{StepLog, Trainer};
+pub use trainer::{StepLog, Trainer, mean_loss};
 pub use validation::{Measured, Patience, Validated};

@@ -288,15 +288,7 @@ impl Trainer {
     }
 
     pub(crate) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
-        let (mut batches, plan) = Batches::new(texts, &self.config)?;
-        let (mut sum, mut count) = (0.0, 0);
-        for step in 0..plan.examples.div_ceil(self.config.batch_size * self.config.gradient_accumulation) {
-            for batch in batches.step(step, &model.device()).0 {
-                sum += pass::measure(model, &batch, self.config.max_logits)?;
-                count += batch.targets.len();
-            }
-        }
-        Ok(sum / count as f32)
+        mean_loss(model, texts, &self.config)
     }
 
     /// The model as it is now, off the autodiff device.
@@ -313,6 +305,22 @@ impl Trainer {
     pub fn into_model(self) -> CausalLm {
         self.model.inner()
     }
+}
+
+/// Mean loss of the learned tokens of texts, in nats, in batches as `config` has them.
+///
+/// # Errors
+/// When no text can be measured or the model fails.
+pub fn mean_loss(model: &CausalLm, texts: Vec<TrainingText>, config: &TrainConfig) -> Result<f32> {
+    let (mut batches, plan) = Batches::new(texts, config)?;
+    let (mut sum, mut count) = (0.0, 0);
+    for step in 0..plan.examples.div_ceil(config.batch_size * config.gradient_accumulation) {
+        for batch in batches.step(step, &model.device()).0 {
+            sum += pass::measure(model, &batch, config.max_logits)?;
+            count += batch.targets.len();
+        }
+    }
+    Ok(sum / count as f32)
 }
 
 /// A seed that depends on both (the finaliser of `SplitMix64`, Steele et al. 2014).
