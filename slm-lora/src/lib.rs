@@ -7,7 +7,10 @@ mod retain;
 mod train;
 
 pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedWeight, Targets, combine};
-pub use align::{AlignLog, Aligner, DpoLoss, Objective, Preference, Preferences, Rated};
+pub use align::{
+    AlignLog, Aligner, DpoLoss, Grpo, GrpoConfig, GrpoLog, Normalization, Objective, Preference, Preferences,
+    Rated, Reward, Rollout,
+};
 pub use error::{Error, Result};
 pub use retain::{
     Point, Pull, Retained, Retainer, RetentionConfig, RetentionData, RetentionLog, pareto_front,

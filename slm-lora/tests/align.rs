@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use safetensors::SafeTensors;
-use slm_core::CausalLm;
 use slm_core::nn::Weight;
 use slm_core::text::TrainingText;
+use slm_core::{CausalLm, LocalModel, Tokenizer};
 use slm_kernels::packed::{Format, PackedTensor};
 use slm_lora::{
-    Aligner, Batching, Checkpointing, DpoLoss, LoraAdapter, LoraConfig, Objective, Preference, Preferences,
-    Rated, Result, TrainConfig,
+    Aligner, Batching, Checkpointing, DpoLoss, Grpo, GrpoConfig, LoraAdapter, LoraConfig, Normalization,
+    Objective, Preference, Preferences, Rated, Result, Rollout, TrainConfig,
 };
 
 const PROMPTS: [&[u32]; 3] = [&[5, 9, 200], &[31, 7], &[11, 12, 13, 14]];
@@ -217,5 +217,69 @@ fn what_does_not_fit_is_counted() -> Result<()> {
     let aligner = Aligner::new(model()?, Preferences::Pairs(pairs()), kto, short)?;
     assert_eq!(aligner.left_out(), 1);
     assert_eq!(Aligner::new(model()?, Preferences::Pairs(pairs()), kto, config())?.left_out(), 0);
+    Ok(())
+}
+
+const ADVANTAGES: [f64; 6] = [1.2, -0.7, 0.3, -1.0, 0.5, -0.2];
+
+fn speaker() -> Result<LocalModel> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/qwen2");
+    let tokenizer = Tokenizer::load_directory(&path)?;
+    Ok(LocalModel { eos: Vec::new(), ..LocalModel::new("tiny", model()?, tokenizer) })
+}
+
+/// With ratios that are clipped on either side, and a divergence.
+#[test]
+fn rewarded_answers_are_learned_as_by_trl() -> Result<()> {
+    let want = recorded();
+    for (name, normalization, beta) in
+        [("grpo", Normalization::Answers, 0.3), ("bnpo", Normalization::Tokens, 0.0)]
+    {
+        let mut old = want[&format!("{name}/old")].iter().copied();
+        let texts = (0..6).map(|i| text(PROMPTS[i % 3], if i < 3 { CHOSEN[i] } else { REJECTED[i - 3] }));
+        let rollouts: Vec<Rollout> = texts
+            .zip(ADVANTAGES)
+            .map(|(text, advantage)| {
+                let count = text.learned.iter().filter(|l| **l).count();
+                Rollout { text, advantage, old: old.by_ref().take(count).collect() }
+            })
+            .collect();
+        // Three at a time: the parts of a step add up.
+        let grpo = GrpoConfig { group: 3, clip: [0.2, 0.3], beta, normalization, ..GrpoConfig::default() };
+        let prompts = PROMPTS.map(<[u32]>::to_vec).to_vec();
+        let train = TrainConfig { max_length: 160, ..config() };
+        let mut run = Grpo::new(speaker()?, prompts, grpo, train)?;
+        for (weight, gradient) in run.gradients(&rollouts)? {
+            let Some(want) = want.get(&format!("{name}/{weight}")) else { continue };
+            let got: Vec<f32> = gradient.try_into_vec_as().expect("f32");
+            assert!(want.iter().any(|v| v.abs() > 1e-3), "{name}: no gradient");
+            for (a, b) in got.iter().zip(want) {
+                assert!((a - b).abs() < 1e-4, "{name}, {weight}: {a} instead of {b}");
+            }
+        }
+        let log = run.learn(&rollouts)?;
+        let loss = want[&format!("{name}/figures")][0];
+        assert!((log.step.loss - loss).abs() < 1e-4, "{name}: {} instead of {loss}", log.step.loss);
+        assert!(log.clipped > 0.1 && log.clipped < 0.9);
+        assert_eq!(log.divergence > 0.0, beta > 0.0);
+    }
+    Ok(())
+}
+
+/// An answer is worth as much as it has of one token: it becomes likelier.
+#[test]
+fn what_is_rewarded_is_said_more_often() -> Result<()> {
+    let grpo = GrpoConfig { group: 8, updates: 2, max_new_tokens: 6, ..GrpoConfig::default() };
+    let prompts = PROMPTS.map(<[u32]>::to_vec).to_vec();
+    let train = TrainConfig { steps: 40, batch_size: 3, max_length: 32, learning_rate: 2e-2, ..config() };
+    let mut run = Grpo::new(speaker()?, prompts.clone(), grpo.clone(), train.clone())?;
+    let mut vowels = |_: usize, text: &str| text.chars().filter(|c| "aeiou".contains(*c)).count() as f64;
+    let logs = (0..40).map(|_| run.step(&mut vowels)).collect::<Result<Vec<_>>>()?;
+    let mean = |part: &[slm_lora::GrpoLog]| part.iter().map(|l| l.reward).sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&logs[..6]), mean(&logs[34..]));
+    assert!(last > first + 0.5 && last > 1.5 * first, "{first} to {last}");
+    assert_eq!(logs[1].reward, logs[0].reward, "two steps on the same answers");
+    let mut again = Grpo::new(speaker()?, prompts, grpo, train)?;
+    assert_eq!(again.step(&mut vowels)?.step.loss, logs[0].step.loss);
     Ok(())
 }

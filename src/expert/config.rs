@@ -70,11 +70,11 @@ impl Default for AlignConfig {
     fn default() -> Self {
         Self {
             questions: 150,
-            temperature: 1.3,
+            temperature: 1.0,
             min_pairs: 10,
             objective: Objective::Orpo { beta: 0.2 },
             steps: 20,
-            learning_rate: 2e-4,
+            learning_rate: 5e-5,
         }
     }
 }

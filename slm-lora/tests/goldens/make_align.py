@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from trl import DPOTrainer, KTOTrainer
+from trl import DPOTrainer, GRPOTrainer, KTOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 from trl.trainer.utils import add_fused_lm_head
@@ -117,6 +117,42 @@ def kto(name, beta, good, bad):
     out[f"{name}/kl"] = torch.tensor([t._metrics["train"]["kl"][-1]])
 
 
+def grpo(name, loss_type, beta):
+    """TRL's loss of fixed answers; the probabilities that it was sampled with are moved so that some ratios are clipped."""
+    m = model()
+    completions = CHOSEN + REJECTED
+    ids, attention, completion = padded(PROMPTS + PROMPTS, completions)
+
+    def per_token(model, *_args, **_kw):
+        logits = model(input_ids=ids, attention_mask=attention).logits[:, :-1]
+        every = logits.log_softmax(-1).gather(2, ids[:, 1:, None]).squeeze(2)
+        rows = [row[mask.bool()] for row, mask in zip(every, completion[:, 1:])]
+        own = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return own, torch.zeros_like(own), None
+
+    with torch.no_grad():
+        own = per_token(m)[0]
+        with m.disable_adapter():
+            reference = per_token(m)[0]
+    mask = torch.zeros_like(own)
+    for row, c in enumerate(completions):
+        mask[row, : len(c)] = 1
+    old = own + 0.4 * torch.sin(torch.arange(own.numel()).float().reshape(own.shape))
+    t = fake(GRPOTrainer, m, loss_type=loss_type, beta=beta, epsilon_low=0.2, epsilon_high=0.3,
+             top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level="token",
+             use_vllm=False, current_gradient_accumulation_steps=1, _entropy_bonus_enabled=False,
+             args=SimpleNamespace(use_bias_correction_kl=False, delta=None))
+    t._get_per_token_logps_and_entropies = per_token
+    m.train()
+    loss = t._compute_loss(m, {
+        "prompt_ids": ids[:, :0], "prompt_mask": ids[:, :0], "completion_ids": ids, "completion_mask": mask,
+        "advantages": torch.tensor(ADVANTAGES), "old_per_token_logps": old, "ref_per_token_logps": reference})
+    record(name, m, loss, {f"rewards/{key}": 0.0 for key in ["chosen", "rejected", "margins"]})
+    out[f"{name}/old"] = torch.cat([row[keep.bool()] for row, keep in zip(old, mask)])
+
+
+ADVANTAGES = [1.2, -0.7, 0.3, -1.0, 0.5, -0.2]
+
 dpo("sigmoid", "sigmoid", 0.1)
 dpo("ipo", "ipo", 0.2)
 dpo("hinge", "hinge", 0.3)
@@ -126,4 +162,6 @@ concatenated(ORPOTrainer, "orpo", beta=0.4)
 concatenated(CPOTrainer, "simpo", beta=2.0, loss_type="simpo", simpo_gamma=0.5, cpo_alpha=0.0, alpha=0.0,
              label_smoothing=0.05)
 kto("kto", 0.3, 1.0, 1.5)
+grpo("grpo", "grpo", 0.3)
+grpo("bnpo", "bnpo", 0.0)
 save_file(out, HERE / "align.safetensors")
