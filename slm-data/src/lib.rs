@@ -25,8 +25,8 @@ pub use curate::{
     AnswerSchema, Compared, ContradictionConfig, ContradictionScope, CurateConfig, Curated, CurationReport,
     DecontaminationConfig, Determined, DropReason, Dropped, LanguageConfig, LengthBucket, LengthConfig,
     Lengths, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiFinding, PiiKind, QualityConfig,
-    ReasonReport, RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, WebConfig, curate, find_pii,
-    near_duplicates,
+    ReasonReport, RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, ToxicityConfig, WebConfig,
+    curate, find_pii, near_duplicates,
 };
 pub use duplicates::{
     Embed, Leak, NearDuplicate, Shingle, Similarity, embed, leaks, near_duplicate_texts, semantic_duplicates,
@@ -45,7 +45,8 @@ pub use pipeline::{
 };
 pub use row::{Feedback, FromRow, Preference, Row};
 pub use select::{
-    AnswerLoss, Ifd, LabelNoise, Method, NaiveBayes, Perplexity, Ranked, RuleScore, Scorer, SelectConfig,
-    Selection, confident_learning, cross_validated, lexical_vectors, preference_pairs, select,
+    AnswerLoss, Ifd, LabelNoise, Method, NaiveBayes, Perplexity, PointwiseInformation, Ranked, RuleScore,
+    Scorer, SelectConfig, Selection, confident_learning, cross_validated, lexical_vectors, preference_pairs,
+    select,
 };
 pub use split::{SplitConfig, Splits, split, split_by_time};

@@ -263,3 +263,54 @@ fn every_kind_is_found_where_it_stands_and_nowhere_else() {
         );
     }
 }
+
+/// Names in the forms that introduce them and once more in the text, beside words that only look like names.
+#[test]
+fn names_are_found_by_what_introduces_them_and_where_they_stand_again() {
+    const FIRST: [&str; 8] = ["Ann", "Bela", "Chidi", "Dörte", "Émile", "Fatima", "Göran", "Hui"];
+    const LAST: [&str; 8] =
+        ["Ashdown", "Brandt", "Castillo", "Dyck", "Eriksen", "Farouk", "O'Grady", "Huang"];
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let kinds = [PiiKind::Name].into_iter().collect();
+    let (mut right, mut wrong, mut missed) = (0.0, 0.0, 0.0);
+    for n in 0..N {
+        let (first, last) = (pick(&mut rng, &FIRST), pick(&mut rng, &LAST));
+        let name = format!("{first} {last}");
+        let text = match n % 6 {
+            0 => format!("We met Dr. {name} in Paris. The Clinic of {last} is closed on Monday."),
+            1 => format!("Dear {first},\nthe Storage Service is down again. {first}, please restart it."),
+            2 => format!("The printer of the Third Floor is out.\n\nBest regards,\n{name}\nField Support"),
+            3 => format!("Hello, my name is {name} and I use Windows. Call {first} back."),
+            4 => format!("Frau {last} fragt nach der Rechnung vom Montag."),
+            _ => "Dear Customer,\nThe Java Service and Mount Everest are fine.\nThanks,\nThe Support Team"
+                .to_owned(),
+        };
+        let mut expected: Vec<(usize, usize)> = Vec::new();
+        if n % 6 < 5 {
+            let parts = if n % 6 == 4 { vec![last] } else { vec![name.as_str(), first, last] };
+            for part in parts {
+                for (start, _) in text.match_indices(part) {
+                    if expected.iter().all(|(s, e)| start + part.len() <= *s || *e <= start) {
+                        expected.push((start, start + part.len()));
+                    }
+                }
+            }
+        }
+        let found: Vec<(usize, usize)> = find_pii(&text, &kinds).iter().map(|f| (f.start, f.end)).collect();
+        for span in &found {
+            if expected.contains(span) {
+                right += 1.0;
+            } else {
+                println!("wrong: {} in {text:?}", &text[span.0..span.1]);
+                wrong += 1.0;
+            }
+        }
+        for span in expected.iter().filter(|span| !found.contains(span)) {
+            println!("missed: {} in {text:?}", &text[span.0..span.1]);
+            missed += 1.0;
+        }
+    }
+    let (precision, recall) = (right / (right + wrong), right / (right + missed));
+    println!("Name: precision {precision:.4}, recall {recall:.4}");
+    assert!(precision >= 0.98 && recall >= 0.98, "{right} right, {wrong} wrong, {missed} missed");
+}

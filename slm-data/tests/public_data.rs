@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use slm_data::{
-    Compared, CurateConfig, Example, NearDuplicateConfig, NearRule, Row, Similarity, Step, Switch, curate,
+    Compared, ContradictionConfig, ContradictionScope, CurateConfig, DropReason, Example,
+    NearDuplicateConfig, NearRule, PiiKind, Row, Similarity, Step, Switch, curate, find_pii,
     near_duplicate_texts, near_duplicates, read_examples, read_rows, support,
 };
 
@@ -195,6 +196,66 @@ fn real_log_lines_are_neither_dropped_nor_redacted() -> Outcome {
         assert!(curated.kept.len() * 1000 >= 999 * n, "{}", curated.report);
         // One line of the Mac logs holds an e-mail address.
         assert!(curated.redacted <= 2, "{:?}", curated.report.redactions);
+    }
+    Ok(())
+}
+
+/// Answers of real rows with another number or a "not" in them, to a question in other words: found, and nothing else.
+#[test]
+fn planted_contradictions_are_found_in_text() -> Outcome {
+    let Some(folder) = folder() else { return Ok(()) };
+    let mut rows = read_examples(folder.join("medquad/qa.jsonl.gz"))?.items;
+    rows.extend(read_examples(folder.join("dolly-3k/dolly_3k.jsonl.gz"))?.items);
+    let real = rows.len();
+    let sentence = |row: &Example| {
+        let text = row.answer().split_inclusive(['.', '\n']).map(str::trim);
+        text.filter(|part| part.split_whitespace().count() > 9).map(str::to_owned).next()
+    };
+    let mut planted = 0;
+    for at in (0..real).step_by(20) {
+        let (row, Some(answer)) = (&rows[at], sentence(&rows[at])) else { continue };
+        let number = answer.split_whitespace().find(|word| word.parse::<u32>().is_ok()).map(str::to_owned);
+        let other = match number {
+            Some(number) => answer.replacen(&number, &format!("{number}7"), 1),
+            None if answer.contains(" is ") => answer.replacen(" is ", " is not ", 1),
+            None => continue,
+        };
+        let question = format!("{} (planted {at} and {})", row.question().trim_end_matches('?'), at * 31);
+        rows.push(Example::pair(format!("{question}?"), answer, format!("first:{at}")));
+        rows.push(Example::pair(format!("Please tell me: {question}"), other, format!("second:{at}")));
+        planted += 2;
+    }
+    let contradictions =
+        Some(ContradictionConfig { answers: ContradictionScope::Facts, ..Default::default() });
+    let found = curate(rows, &[], &CurateConfig { contradictions, ..CurateConfig::none() })?;
+    let found: Vec<_> = found.dropped.iter().filter(|row| row.reason == DropReason::Contradiction).collect();
+    let right = found.iter().filter(|row| row.example.source.starts_with(['f', 's'])).count();
+    let wrong: Vec<_> =
+        found.iter().filter(|row| row.example.question().find("(planted").is_none()).collect();
+    for row in wrong.iter().take(6) {
+        let answer: String = row.example.answer().chars().take(150).collect();
+        eprintln!("  {}: {} -> {answer}", row.detail, row.example.question());
+    }
+    eprintln!("  found {right} of {planted} planted rows, and {} of {real} real ones", wrong.len());
+    assert!(right * 20 >= planted * 19 && wrong.len() * 100 <= real);
+    Ok(())
+}
+
+/// Names in collections that are about things: what is taken for one.
+#[test]
+fn names_are_rare_in_collections_about_things() -> Outcome {
+    let Some(folder) = folder() else { return Ok(()) };
+    let kinds = [PiiKind::Name].into_iter().collect();
+    for file in ["medquad/qa.jsonl.gz", "dolly-3k/dolly_3k.jsonl.gz", "nl2bash/pairs.jsonl.gz"] {
+        let rows = read_examples(folder.join(file))?.items;
+        let found = rows.iter().filter_map(|row| {
+            let found = find_pii(row.answer(), &kinds);
+            found.first().map(|first| row.answer()[first.start..first.end].to_owned())
+        });
+        let found: Vec<String> = found.collect();
+        let some = &found[..found.len().min(12)];
+        eprintln!("  {file}: a name in {} of {} answers, such as {some:?}", found.len(), rows.len());
+        assert!(found.len() * 20 <= rows.len());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use whatlang::Lang;
 use super::pii::{PiiAction, PiiConfig};
 use super::reason::{DropReason, Verdict};
 use super::schema::AnswerSchema;
+use super::toxicity::ToxicityConfig;
 use crate::clean::{C4Rules, CleanConfig, GopherRules};
 use crate::duplicates::{Shingle, Similarity};
 use crate::{Error, Example, Result};
@@ -38,6 +39,8 @@ pub struct CurateConfig {
     pub web: Option<WebConfig>,
     /// Refusals and template phrases.
     pub refusals: Option<RefusalConfig>,
+    /// Words that no row may hold; off by default.
+    pub toxicity: Option<ToxicityConfig>,
     /// Repetition and gibberish.
     pub quality: Option<QualityConfig>,
     /// Languages.
@@ -64,6 +67,7 @@ impl Default for CurateConfig {
             length: Some(LengthConfig::default()),
             web: None,
             refusals: Some(RefusalConfig::default()),
+            toxicity: None,
             quality: Some(QualityConfig::default()),
             language: Some(LanguageConfig::default()),
             truncation: Switch::On,
@@ -216,6 +220,9 @@ pub enum ContradictionScope {
     /// be right.
     #[default]
     Closed,
+    /// Those, and texts that say the same of the same question but for a number, a name or a negation. Questions
+    /// are the same here when their content words are.
+    Facts,
     /// All.
     All,
 }
@@ -290,6 +297,7 @@ impl CurateConfig {
             length: None,
             web: None,
             refusals: None,
+            toxicity: None,
             quality: None,
             language: None,
             truncation: Switch::Off,

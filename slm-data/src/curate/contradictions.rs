@@ -4,11 +4,14 @@
 //! source that repeats one wrong answer a hundred times does not outvote a good one. Rows of one file or
 //! generator are one source (`train.jsonl:7` belongs to `train.jsonl`). Where all rows come from one source,
 //! this is the majority of its rows.
+//!
+//! Labels and JSON disagree when they are not equal. Texts disagree in what they state, see [`super::facts`].
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::config::{ContradictionConfig, ContradictionScope};
 use super::duplicates::row_key;
+use super::facts::{Facts, disagreeing};
 use super::quality::is_json;
 use super::reason::{DropReason, Verdict};
 use crate::Example;
@@ -29,14 +32,40 @@ pub(super) fn contradictions(rows: &[&Example], config: &ContradictionConfig) ->
         questions.entry(question).or_default().push(at);
     }
     let mut verdicts = vec![None; rows.len()];
-    for members in questions.into_values() {
+    let mut vote = Vote { rows, config, verdicts: &mut verdicts };
+    for members in questions.values() {
         let disagree = members.iter().any(|&at| answers[at] != answers[members[0]]);
         let closed = || members.iter().any(|&at| is_closed(&answers[at]));
         if disagree && (config.answers == ContradictionScope::All || closed()) {
-            settle(&members, rows, &answers, config, &mut verdicts);
+            vote.settle(members, "", |at| answers[at].as_str());
         }
     }
+    if config.answers == ContradictionScope::Facts {
+        texts(&answers, questions, &mut vote);
+    }
     verdicts
+}
+
+/// Texts that answer the same question, in its words or in others, and state something else.
+fn texts(answers: &[String], questions: HashMap<String, Vec<usize>>, vote: &mut Vote<'_>) {
+    let mut alike: HashMap<Facts, Vec<usize>> = HashMap::new();
+    for (question, members) in questions {
+        // Turns are lines that start with a letter for their role.
+        let turns: Vec<&str> = question.lines().filter_map(|line| line.get(2..)).collect();
+        if let Some(key) = Facts::question(&turns.join(" ")) {
+            alike.entry(key).or_default().extend(members);
+        }
+    }
+    for mut members in alike.into_values() {
+        members.sort_unstable();
+        let open = |at: &usize| vote.verdicts[*at].is_none() && !is_closed(&answers[*at]);
+        let facts = members.into_iter().filter(open).map(|at| (at, Facts::of(vote.rows[at].answer())));
+        let found = disagreeing(&facts.collect::<Vec<_>>());
+        let members: Vec<usize> = found.keys().copied().collect();
+        if let Some((_, kind)) = found.values().next() {
+            vote.settle(&members, &format!("answers differ in {kind}: "), |at| found.get(&at).map(|f| f.0));
+        }
+    }
 }
 
 /// Whether an answer leaves nothing to the wording: JSON, or a label.
@@ -45,37 +74,43 @@ fn is_closed(normal: &str) -> bool {
     (normal.split(' ').count() <= LABEL && normal.chars().all(label)) || is_json(normal)
 }
 
-fn settle(
-    members: &[usize],
-    rows: &[&Example],
-    answers: &[String],
-    config: &ContradictionConfig,
-    verdicts: &mut [Option<Verdict>],
-) {
-    let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
-    for &at in members {
-        *by_source.entry(origin(&rows[at].source)).or_default() += 1;
-    }
-    let mut votes: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
-    for &at in members {
-        let rows_of_source = by_source.get(origin(&rows[at].source)).copied().unwrap_or(1);
-        let (weight, count) = votes.entry(&answers[at]).or_default();
-        *weight += share(1, rows_of_source);
-        *count += 1;
-    }
-    let total: f64 = votes.values().map(|(weight, _)| weight).sum();
-    let winner = votes.iter().find(|(_, (weight, count))| {
-        weight / total + EPSILON >= config.majority && *count >= config.min_rows && weight / total > 0.5
-    });
-    let detail = match winner {
-        Some((answer, (weight, _))) => {
-            let percent = 100.0 * weight / total;
-            format!("{percent:.0} % of the votes are for \"{}\"", shorten(answer, 60))
+struct Vote<'a> {
+    rows: &'a [&'a Example],
+    config: &'a ContradictionConfig,
+    verdicts: &'a mut [Option<Verdict>],
+}
+
+impl Vote<'_> {
+    /// Drops the members whose answer is not that of a clear majority; `answer` is equal for answers that agree.
+    fn settle<T: Ord>(&mut self, members: &[usize], kind: &str, answer: impl Fn(usize) -> T) {
+        let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
+        for &at in members {
+            *by_source.entry(origin(&self.rows[at].source)).or_default() += 1;
         }
-        None => format!("{} answers in {} rows, no clear majority", votes.len(), members.len()),
-    };
-    for &at in members.iter().filter(|&&at| winner.is_none_or(|(answer, _)| *answer != answers[at])) {
-        verdicts[at] = Some(Verdict::new(DropReason::Contradiction, detail.as_str()));
+        let mut votes: BTreeMap<T, (f64, Vec<usize>)> = BTreeMap::new();
+        for &at in members {
+            let rows_of_source = by_source.get(origin(&self.rows[at].source)).copied().unwrap_or(1);
+            let (weight, voters) = votes.entry(answer(at)).or_default();
+            *weight += share(1, rows_of_source);
+            voters.push(at);
+        }
+        let total: f64 = votes.values().map(|(weight, _)| weight).sum();
+        let winner = votes.values().find(|(weight, voters)| {
+            let part = weight / total;
+            part + EPSILON >= self.config.majority && voters.len() >= self.config.min_rows && part > 0.5
+        });
+        let detail = match winner {
+            Some((weight, voters)) => {
+                let percent = 100.0 * weight / total;
+                let text = shorten(self.rows[voters[0]].answer(), 60);
+                format!("{kind}{percent:.0} % of the votes are for \"{text}\"")
+            }
+            None => format!("{kind}{} answers in {} rows, no clear majority", votes.len(), members.len()),
+        };
+        let right = winner.map_or(&[][..], |(_, voters)| voters);
+        for &at in members.iter().filter(|at| right.binary_search(at).is_err()) {
+            self.verdicts[at] = Some(Verdict::new(DropReason::Contradiction, detail.as_str()));
+        }
     }
 }
 
@@ -127,6 +162,26 @@ mod tests {
     #[test]
     fn agreement_is_no_contradiction() {
         assert_eq!(stay(&[("a", "x"), ("A", "x"), ("a", "y")]), [true; 3]);
+    }
+
+    #[test]
+    fn texts_that_state_something_else_are_found_in_other_words_of_the_question() {
+        let row = |question: &str, minutes: &str, source: &str| {
+            let answer = format!("A restart of the storage service takes {minutes} minutes.");
+            Example::pair(question, answer, source)
+        };
+        let rows = [
+            row("How long does a restart of the storage take?", "12", "a"),
+            row("Please tell me how long the restart of the storage takes", "12", "b"),
+            row("how long will a restart of the storage take?", "20", "c"),
+            row("How long does a restart of the network take?", "30", "d"),
+        ];
+        let rows: Vec<&Example> = rows.iter().collect();
+        let config = ContradictionConfig { answers: ContradictionScope::Facts, ..Default::default() };
+        let verdicts = contradictions(&rows, &config);
+        assert_eq!(verdicts.iter().map(Option::is_none).collect::<Vec<_>>(), [true, true, false, true]);
+        let detail = verdicts[2].as_ref().map_or("", |verdict| &verdict.detail);
+        assert!(detail.starts_with("answers differ in a number: 67 % of the votes"), "{detail}");
     }
 
     #[test]

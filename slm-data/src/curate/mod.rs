@@ -4,8 +4,10 @@ mod config;
 mod contradictions;
 mod decontaminate;
 mod duplicates;
+mod facts;
 mod language;
 mod near;
+mod near_disk;
 mod pii;
 mod quality;
 mod reason;
@@ -13,6 +15,7 @@ mod refusal;
 mod report;
 mod schema;
 mod structure;
+mod toxicity;
 mod truncated;
 
 use std::borrow::Cow;
@@ -30,15 +33,18 @@ pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};
 pub use schema::{AnswerSchema, Determined};
+pub use toxicity::ToxicityConfig;
 
 pub(crate) use contradictions::origin;
 pub(crate) use duplicates::row_hash;
+pub(crate) use near_disk::{Verdicts, near_on_disk};
 
 use crate::clean::clean_text;
 use crate::{Example, Result};
 use language::Languages;
-use reason::Verdict;
+pub(crate) use reason::Verdict;
 use refusal::Refusals;
+use toxicity::Toxicity;
 
 /// The outcome of a curation: `kept.len() + dropped.len()` is the number of rows given.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,6 +203,10 @@ fn single_rows(pipeline: &mut Pipeline, config: &CurateConfig) -> Result<()> {
     if let Some(refusals) = &config.refusals {
         let refusals = Refusals::new(refusals);
         pipeline.each(Step::Refusal, |row| refusals.check(row));
+    }
+    if let Some(toxicity) = &config.toxicity {
+        let toxicity = Toxicity::new(toxicity)?;
+        pipeline.each(Step::Toxicity, |row| toxicity.check(row));
     }
     if let Some(quality) = &config.quality {
         pipeline.each(Step::Quality, |row| quality::check(row, quality));

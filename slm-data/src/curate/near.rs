@@ -24,30 +24,31 @@ pub fn near_duplicates(
 /// A verdict per row.
 pub(super) fn near(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<Verdict>> {
     let found = find(rows, config);
-    found
-        .into_iter()
-        .map(|found| {
-            let found = found?;
-            let earlier = rows.get(found.of)?;
-            let detail =
-                format!("similarity {:.2} to an earlier row of {}", found.similarity, earlier.source);
-            Some(Verdict::new(DropReason::NearDuplicate, detail).of(earlier))
-        })
-        .collect()
+    found.into_iter().map(|found| found.map(|found| verdict(found.similarity, rows[found.of]))).collect()
+}
+
+pub(super) fn verdict(similarity: f64, earlier: &Example) -> Verdict {
+    let detail = format!("similarity {similarity:.2} to an earlier row of {}", earlier.source);
+    Verdict::new(DropReason::NearDuplicate, detail).of(earlier)
 }
 
 fn find(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<NearDuplicate>> {
-    let normal = |at: usize| match config.compared {
-        Compared::Question => question(rows[at]),
-        Compared::Answer => text::normalize(rows[at].answer()),
-        Compared::Both => format!("{}\n{}", question(rows[at]), text::normalize(rows[at].answer())),
-    };
-    let same = |at: usize, of: usize| same_meaning(rows[at], rows[of]);
-    let rules = match config.rule {
-        NearRule::SimilarQuestion => Rules::default(),
-        NearRule::SameMeaning => Rules { may_equal: &same, duplicates_count: false },
-    };
-    search(rows.len(), &normal, &config.similarity(), &rules)
+    let may_equal = |at: usize, of: usize| may_equal(rows[at], rows[of], config.rule);
+    let rules = Rules { may_equal: &may_equal, duplicates_count: false };
+    search(rows.len(), &|at| normal(rows[at], config.compared), &config.similarity(), &rules)
+}
+
+/// What is compared of a row, in normal form.
+pub(super) fn normal(row: &Example, compared: Compared) -> String {
+    match compared {
+        Compared::Question => question(row),
+        Compared::Answer => text::normalize(row.answer()),
+        Compared::Both => format!("{}\n{}", question(row), text::normalize(row.answer())),
+    }
+}
+
+pub(super) fn may_equal(a: &Example, b: &Example, rule: NearRule) -> bool {
+    rule == NearRule::SimilarQuestion || same_meaning(a, b)
 }
 
 /// Whether the answers do not repeat what differs between the questions.

@@ -21,6 +21,8 @@ pub enum Step {
     Web,
     /// Refusals and template phrases.
     Refusal,
+    /// Words that no row may hold, or a model's score of toxicity.
+    Toxicity,
     /// Repetition and gibberish.
     Quality,
     /// The language.
@@ -66,6 +68,8 @@ pub enum DropReason {
     WebText,
     /// A refusal, or a phrase of an assistant about itself.
     Refusal,
+    /// A word that no row may hold, or a score of toxicity above the limit.
+    Toxic,
     /// One word, or the same few words, over and over.
     Repetition,
     /// Not words, not code, not data.
@@ -111,6 +115,7 @@ impl DropReason {
             Self::TooShort | Self::TooLong => Step::Length,
             Self::WebText => Step::Web,
             Self::Refusal => Step::Refusal,
+            Self::Toxic => Step::Toxicity,
             Self::Repetition | Self::Gibberish => Step::Quality,
             Self::Language => Step::Language,
             Self::Truncated => Step::Truncation,
@@ -135,6 +140,7 @@ impl fmt::Display for Step {
             Self::Length => "length",
             Self::Web => "web rules",
             Self::Refusal => "refusal",
+            Self::Toxicity => "toxicity",
             Self::Quality => "quality",
             Self::Language => "language",
             Self::Truncation => "truncation",
@@ -161,6 +167,7 @@ impl fmt::Display for DropReason {
             Self::TooLong => "too long",
             Self::WebText => "web text",
             Self::Refusal => "refusal",
+            Self::Toxic => "toxic",
             Self::Repetition => "repetition",
             Self::Gibberish => "gibberish",
             Self::Language => "language",

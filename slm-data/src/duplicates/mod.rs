@@ -8,8 +8,8 @@ mod shingles;
 
 pub(crate) use across::question;
 pub use across::{Leak, leaks};
+pub(crate) use near::{Buffers, Rules, Sketcher, banded, sample, search};
 pub use near::{NearDuplicate, Similarity, near_duplicate_texts};
-pub(crate) use near::{Rules, search};
 pub(crate) use semantic::dot;
 pub use semantic::{Embed, embed, semantic_duplicates};
 pub(crate) use shingles::AsIs;

@@ -108,20 +108,18 @@ pub(crate) fn search(
     similarity: &Similarity,
     rules: &Rules<'_>,
 ) -> Vec<Option<NearDuplicate>> {
-    let template = template(count, normal, similarity);
-    let banding = Banding::for_threshold(similarity.threshold);
-    let keys = keys(count, normal, similarity, &template, &banding);
+    let sample = sample(count, similarity);
+    let sets = sample.par_iter().map(|&at| similarity.shingle.set(&normal(at))).collect();
+    let sketcher = Sketcher::new(similarity, sets);
+    let bands = sketcher.bands();
+    let mut keys = vec![0; count * bands];
+    keys.par_chunks_mut(bands).enumerate().for_each_init(Buffers::default, |buffers, (at, out)| {
+        sketcher.keys(at, &normal(at), buffers, out);
+    });
     let mut found = vec![None; count];
-    let settled: Vec<(usize, NearDuplicate)> = components(count, &keys, banding.bands)
+    let settled: Vec<(usize, NearDuplicate)> = components(count, &keys, bands)
         .into_par_iter()
-        .flat_map_iter(|members| {
-            let component = Component { keys: &keys, bands: banding.bands, similarity, rules };
-            component.settle(&members, |at| {
-                let mut set = similarity.shingle.set(&normal(at));
-                set.retain(|hash| !template.contains(hash));
-                set
-            })
-        })
+        .flat_map_iter(|members| sketcher.settle(&members, &keys, rules, |at| sketcher.set(&normal(at))))
         .collect();
     for (at, duplicate) in settled {
         found[at] = Some(duplicate);
@@ -129,49 +127,114 @@ pub(crate) fn search(
     found
 }
 
-/// Keys of all texts, `bands` for each; those of a text without sequences are its own.
-fn keys(
-    count: usize,
-    normal: &(dyn Fn(usize) -> String + Sync),
-    similarity: &Similarity,
-    template: &HashesSet,
-    banding: &Banding,
-) -> Vec<u64> {
-    let bands = banding.bands;
-    let mut keys = vec![0; count * bands];
-    keys.par_chunks_mut(bands).enumerate().for_each_init(
-        || (Vec::new(), Vec::new(), Vec::new()),
-        |(hashes, sketch, own), (at, out)| {
-            similarity.shingle.hashes(&normal(at), hashes);
-            if !template.is_empty() {
-                hashes.retain(|hash| !template.contains(hash));
-            }
-            own.clear();
-            banding.keys(hashes, sketch, own);
-            // A text without sequences equals none: each gets keys that no other has.
-            let none = |band: usize| text::mix((at as u64) << 8 | band as u64);
-            out.iter_mut()
-                .enumerate()
-                .for_each(|(band, key)| *key = own.get(band).copied().unwrap_or(none(band)));
-        },
-    );
-    keys
-}
-
-/// Sequences that more than the given share of the texts have, judged on evenly spread texts.
-fn template(count: usize, normal: &(dyn Fn(usize) -> String + Sync), similarity: &Similarity) -> HashesSet {
+/// The texts, evenly spread, by which [`Sketcher::new`] judges what belongs to a template.
+pub(crate) fn sample(count: usize, similarity: &Similarity) -> Vec<usize> {
     if count <= MIN_TEMPLATE || similarity.template_share >= 1.0 {
-        return HashesSet::default();
+        return Vec::new();
     }
     let sample = count.min(TEMPLATE_SAMPLE);
-    let limit = (similarity.template_share * real(sample)).max(real(MIN_TEMPLATE));
-    let sets: Vec<Vec<u32>> =
-        (0..sample).into_par_iter().map(|i| similarity.shingle.set(&normal(i * count / sample))).collect();
-    let mut counts: HashMap<u32, usize, BuildHasherDefault<AsIs>> = HashMap::default();
-    for hash in sets.iter().flatten() {
-        *counts.entry(*hash).or_default() += 1;
+    (0..sample).map(|i| i * count / sample).collect()
+}
+
+/// Makes the keys of texts, and decides on those that share some.
+pub(crate) struct Sketcher<'a> {
+    similarity: &'a Similarity,
+    banding: Banding,
+    /// Sequences that more than the given share of the texts have.
+    template: HashesSet,
+}
+
+/// Memory that is used again from text to text.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    hashes: Vec<u32>,
+    sketch: Vec<u64>,
+    keys: Vec<u64>,
+}
+
+impl<'a> Sketcher<'a> {
+    /// `sets` are those of the [`sample`].
+    pub(crate) fn new(similarity: &'a Similarity, sets: Vec<Vec<u32>>) -> Self {
+        let limit = (similarity.template_share * real(sets.len())).max(real(MIN_TEMPLATE));
+        let mut counts: HashMap<u32, usize, BuildHasherDefault<AsIs>> = HashMap::default();
+        for hash in sets.into_iter().flatten() {
+            *counts.entry(hash).or_default() += 1;
+        }
+        let template =
+            counts.into_iter().filter(|(_, count)| real(*count) > limit).map(|(hash, _)| hash).collect();
+        Self { similarity, banding: Banding::for_threshold(similarity.threshold), template }
     }
-    counts.into_iter().filter(|(_, count)| real(*count) > limit).map(|(hash, _)| hash).collect()
+
+    /// Keys of a text.
+    pub(crate) fn bands(&self) -> usize {
+        self.banding.bands
+    }
+
+    /// The keys of a text in normal form into `out`; those of a text without sequences are its own.
+    pub(crate) fn keys(&self, at: usize, normal: &str, buffers: &mut Buffers, out: &mut [u64]) {
+        let Buffers { hashes, sketch, keys } = buffers;
+        self.similarity.shingle.hashes(normal, hashes);
+        if !self.template.is_empty() {
+            hashes.retain(|hash| !self.template.contains(hash));
+        }
+        keys.clear();
+        self.banding.keys(hashes, sketch, keys);
+        // A text without sequences equals none: each gets keys that no other has.
+        let none = |band: usize| text::mix((at as u64) << 8 | band as u64);
+        let own = |band: usize| keys.get(band).copied().unwrap_or(none(band));
+        out.iter_mut().enumerate().for_each(|(band, key)| *key = own(band));
+    }
+
+    /// The sorted set of a text in normal form, without the template.
+    pub(crate) fn set(&self, normal: &str) -> Vec<u32> {
+        let mut set = self.similarity.shingle.set(normal);
+        set.retain(|hash| !self.template.contains(hash));
+        set
+    }
+
+    /// Which of the texts that share keys, directly or through others, almost equal an earlier one. `keys` are those of
+    /// all texts.
+    pub(crate) fn settle(
+        &self,
+        members: &[usize],
+        keys: &[u64],
+        rules: &Rules<'_>,
+        set: impl Fn(usize) -> Vec<u32>,
+    ) -> Vec<(usize, NearDuplicate)> {
+        let sets: Vec<Vec<u32>> = members.iter().map(|&at| set(at)).collect();
+        let mut table: HashMap<u64, Vec<usize>, BuildHasherDefault<AsIs>> = HashMap::default();
+        let mut last_seen = vec![usize::MAX; members.len()];
+        let mut found = Vec::new();
+        let mut candidates = Vec::new();
+        for (own, &at) in members.iter().enumerate() {
+            candidates.clear();
+            let keys = banded(&keys[at * self.bands()..(at + 1) * self.bands()]);
+            for key in keys.clone() {
+                for &other in table.get(&key).into_iter().flatten() {
+                    if candidates.len() < MAX_CANDIDATES && last_seen[other] != own {
+                        last_seen[other] = own;
+                        candidates.push(other);
+                    }
+                }
+            }
+            candidates.sort_unstable();
+            let duplicate = candidates.iter().find_map(|&other| {
+                let similarity = jaccard(&sets[own], &sets[other], self.similarity.threshold)?;
+                let of = members[other];
+                (rules.may_equal)(at, of).then_some(NearDuplicate { of, similarity })
+            });
+            if duplicate.is_none() || rules.duplicates_count {
+                keys.for_each(|key| table.entry(key).or_default().push(own));
+            }
+            found.extend(duplicate.map(|duplicate| (at, duplicate)));
+        }
+        found
+    }
+}
+
+/// Keys with their band in them: equal keys of different bands say nothing.
+pub(crate) fn banded(keys: &[u64]) -> impl Iterator<Item = u64> + Clone {
+    keys.iter().enumerate().map(|(band, key)| text::mix(key ^ band as u64))
 }
 
 /// Texts that share keys, directly or through others; each list in order, the lists by their first text.
@@ -192,47 +255,4 @@ fn components(count: usize, keys: &[u64], bands: usize) -> Vec<Vec<usize>> {
         }
     }
     members.into_values().collect()
-}
-
-/// Texts that are settled together.
-struct Component<'a> {
-    keys: &'a [u64],
-    bands: usize,
-    similarity: &'a Similarity,
-    rules: &'a Rules<'a>,
-}
-
-impl Component<'_> {
-    fn settle(&self, members: &[usize], set: impl Fn(usize) -> Vec<u32>) -> Vec<(usize, NearDuplicate)> {
-        let sets: Vec<Vec<u32>> = members.iter().map(|&at| set(at)).collect();
-        let mut table: HashMap<u64, Vec<usize>, BuildHasherDefault<AsIs>> = HashMap::default();
-        let mut last_seen = vec![usize::MAX; members.len()];
-        let mut found = Vec::new();
-        let mut candidates = Vec::new();
-        for (own, &at) in members.iter().enumerate() {
-            candidates.clear();
-            let keys = &self.keys[at * self.bands..(at + 1) * self.bands];
-            // The band is part of the key: equal keys of different bands say nothing.
-            let keys = keys.iter().enumerate().map(|(band, key)| text::mix(key ^ band as u64));
-            for key in keys.clone() {
-                for &other in table.get(&key).into_iter().flatten() {
-                    if candidates.len() < MAX_CANDIDATES && last_seen[other] != own {
-                        last_seen[other] = own;
-                        candidates.push(other);
-                    }
-                }
-            }
-            candidates.sort_unstable();
-            let duplicate = candidates.iter().find_map(|&other| {
-                let similarity = jaccard(&sets[own], &sets[other], self.similarity.threshold)?;
-                let of = members[other];
-                (self.rules.may_equal)(at, of).then_some(NearDuplicate { of, similarity })
-            });
-            if duplicate.is_none() || self.rules.duplicates_count {
-                keys.for_each(|key| table.entry(key).or_default().push(own));
-            }
-            found.extend(duplicate.map(|duplicate| (at, duplicate)));
-        }
-        found
-    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clean::CleanConfig;
 use crate::curate::{
     AnswerSchema, ContradictionConfig, CurateConfig, DecontaminationConfig, LanguageConfig, LengthConfig,
-    NearDuplicateConfig, PiiConfig, QualityConfig, RefusalConfig, Switch, WebConfig,
+    NearDuplicateConfig, PiiConfig, QualityConfig, RefusalConfig, Switch, ToxicityConfig, WebConfig,
 };
 use crate::select::SelectConfig;
 use crate::{Error, Result, SplitConfig};
@@ -47,6 +47,9 @@ pub struct PipelineConfig {
     /// Folder of what the steps made, by content: a step that has nothing new to do is not run again.
     #[serde(default = "default_cache")]
     pub cache: PathBuf,
+    /// MiB of rows above which near duplicates are compared through files beside the cache, with the same outcome.
+    #[serde(default = "default_memory")]
+    pub memory_mib: u64,
     /// Files of rows, in any format and schema.
     pub input: Vec<InputConfig>,
     /// Files of the evaluation set, for decontamination.
@@ -61,6 +64,10 @@ pub struct PipelineConfig {
 
 fn default_cache() -> PathBuf {
     ".slm-data".into()
+}
+
+fn default_memory() -> u64 {
+    1024
 }
 
 /// A file of rows, or a folder of such files.
@@ -119,6 +126,8 @@ pub enum StepKind {
     Web(WebConfig),
     /// Refusals and template phrases.
     Refusals(RefusalConfig),
+    /// Words that no row may hold.
+    Toxicity(ToxicityConfig),
     /// Repetition and gibberish.
     Quality(QualityConfig),
     /// Languages.
@@ -153,6 +162,7 @@ impl StepKind {
             Self::Length(length) => config.length = Some(length),
             Self::Web(web) => config.web = Some(web),
             Self::Refusals(refusals) => config.refusals = Some(refusals),
+            Self::Toxicity(toxicity) => config.toxicity = Some(toxicity),
             Self::Quality(quality) => config.quality = Some(quality),
             Self::Language(language) => config.language = Some(language),
             Self::Truncation {} => config.truncation = Switch::On,
@@ -167,11 +177,32 @@ impl StepKind {
         Some(config)
     }
 
+    /// The list of words, if the step has one.
+    fn toxicity(&mut self) -> Option<&mut ToxicityConfig> {
+        match self {
+            Self::Toxicity(toxicity) => Some(toxicity),
+            Self::Curate(all) => all.toxicity.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Reads the files that settings name, so that what the step does follows from the settings alone.
+    pub(super) fn inline(&mut self) -> Result<()> {
+        if let Some(toxicity) = self.toxicity() {
+            *toxicity = toxicity.inlined()?;
+        }
+        Ok(())
+    }
+
     /// Whether each row is judged alone, so that any number of them passes through in bounded memory.
     pub(super) fn by_row(&self) -> bool {
         match self {
             Self::Clean(_) | Self::Pii(_) | Self::Length(_) | Self::Web(_) | Self::Refusals(_) => true,
-            Self::Quality(_) | Self::Language(_) | Self::Truncation {} | Self::MinScore(_) => true,
+            Self::Toxicity(_)
+            | Self::Quality(_)
+            | Self::Language(_)
+            | Self::Truncation {}
+            | Self::MinScore(_) => true,
             Self::Schema(schema) => schema.determined.is_empty(),
             _ => false,
         }
@@ -209,6 +240,9 @@ impl PipelineConfig {
         let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
         let mut config = Self::parse(&text)?;
         let base = path.parent().unwrap_or(Path::new(""));
+        for list in config.step.iter_mut().filter_map(|step| step.kind.toxicity()?.list.as_mut()) {
+            *list = base.join(&*list);
+        }
         let OutputConfig { rows, dropped, quarantine, card, .. } = &mut config.output;
         let inputs = config.input.iter_mut().map(|input| &mut input.path);
         let paths = inputs.chain(&mut config.evaluation).chain([rows, &mut config.cache]);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{entry, hash_file, hash_of};
 use super::config::{InputConfig, PipelineConfig};
-use super::stage::{BuiltIn, Closure, Outcome, Stage};
+use super::stage::{BuiltIn, Closure, Outcome, Stage, Toxicity};
 use crate::card::DataCard;
 use crate::curate::{DropReason, Dropped};
 use crate::io::{row_files, write_atomically, write_bad_line};
@@ -26,6 +26,7 @@ const ROWS: &str = "rows.jsonl";
 const DROPPED: &str = "dropped.jsonl";
 const BAD: &str = "bad.jsonl";
 const RUN: &str = "step.json";
+const SCRATCH: &str = "scratch";
 
 /// Named steps over files of rows.
 pub struct Pipeline {
@@ -89,7 +90,14 @@ impl Pipeline {
         for path in &config.evaluation {
             evaluation.extend(read_examples(path)?.items);
         }
-        let stage = |kind| Box::new(BuiltIn { kind, evaluation: evaluation.clone() }) as Box<dyn Stage>;
+        for step in &mut config.step {
+            step.kind.inline()?;
+        }
+        let memory = config.memory_mib.saturating_mul(1 << 20);
+        let stage = |kind| {
+            let evaluation = evaluation.clone();
+            Box::new(BuiltIn { kind, evaluation, memory, verdicts: None }) as Box<dyn Stage>
+        };
         let stages = config.step.iter().map(|step| (step.name.clone(), stage(step.kind.clone()))).collect();
         Ok(Self { config, stages })
     }
@@ -111,6 +119,19 @@ impl Pipeline {
         judge: impl FnMut(&[Example]) -> Result<Vec<Option<String>>> + 'static,
     ) -> Self {
         self.then(name, Closure { version: version.into(), judge })
+    }
+
+    /// Adds a closure that gives each row a score of toxicity, from a model or a service; rows above `most` are dropped.
+    /// `version` stands for all that the scores depend on.
+    #[must_use]
+    pub fn then_toxicity(
+        self,
+        name: impl Into<String>,
+        version: impl Into<String>,
+        most: f64,
+        score: impl FnMut(&[Example]) -> Result<Vec<f64>> + 'static,
+    ) -> Self {
+        self.then(name, Toxicity { version: version.into(), most, score })
     }
 
     /// Runs the steps that are not in the cache, and writes the outputs.
@@ -246,6 +267,8 @@ fn step(stage: &mut dyn Stage, from: &Path, folder: &Path) -> Result<()> {
     let mut writer = RowWriter::create(folder.join(ROWS), Layout::Messages)?;
     let mut run = StepRun::default();
     let mut beside = Vec::new();
+    let scratch = folder.join(SCRATCH);
+    stage.prepare(from, &scratch)?;
     let size = if stage.by_row() { CHUNK } else { usize::MAX };
     let mut reader = RowReader::<Example>::open(from)?;
     let dropped = folder.join(DROPPED);
@@ -279,6 +302,9 @@ fn step(stage: &mut dyn Stage, from: &Path, folder: &Path) -> Result<()> {
         return Err(error);
     }
     writer.finish()?;
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).map_err(|source| Error::io(&scratch, source))?;
+    }
     for (name, rows) in beside {
         crate::write_examples(folder.join(format!("{name}.jsonl")), &rows)?;
     }

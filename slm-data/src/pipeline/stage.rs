@@ -1,11 +1,13 @@
 //! What a step is in code, and the built-in ones.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::config::StepKind;
-use crate::curate::{CurateConfig, DropReason, Dropped, curate};
+use crate::curate::{CurateConfig, DropReason, Dropped, Verdict, Verdicts, curate, near_on_disk};
 use crate::select::{RuleScore, Scorer, lexical_vectors, select};
-use crate::{Example, Result};
+use crate::{Error, Example, Result};
 
 /// Places of the vectors that selection compares rows by.
 const WIDTH: usize = 256;
@@ -35,7 +37,17 @@ pub trait Stage {
     /// When a setting is out of range, or a model that is lent fails.
     fn apply(&mut self, rows: Vec<Example>) -> Result<Outcome>;
 
-    /// Whether each row is judged alone; such a step is given a few thousand rows at a time.
+    /// Looks at all rows, which lie in a file, before they come. `scratch` is a folder for what does not fit into memory;
+    /// it is removed after the step. By default there is nothing to do.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    fn prepare(&mut self, rows: &Path, scratch: &Path) -> Result<()> {
+        let _ = (rows, scratch);
+        Ok(())
+    }
+
+    /// Whether each row is judged alone, or all were seen in [`prepare`](Self::prepare); such a step is given a few thousand rows at a time.
     fn by_row(&self) -> bool {
         false
     }
@@ -45,6 +57,10 @@ pub trait Stage {
 pub(super) struct BuiltIn {
     pub(super) kind: StepKind,
     pub(super) evaluation: Vec<Example>,
+    /// Bytes of rows above which files are used.
+    pub(super) memory: u64,
+    /// What was found through files.
+    pub(super) verdicts: Option<Verdicts>,
 }
 
 impl Stage for BuiltIn {
@@ -54,11 +70,25 @@ impl Stage for BuiltIn {
         json!({"version": env!("CARGO_PKG_VERSION"), "kind": self.kind, "evaluation": evaluation}).to_string()
     }
 
+    fn prepare(&mut self, rows: &Path, scratch: &Path) -> Result<()> {
+        self.verdicts = None;
+        let size = std::fs::metadata(rows).map_err(|source| Error::io(rows, source))?.len();
+        if let StepKind::NearDuplicates(config) = &self.kind
+            && size > self.memory
+        {
+            self.verdicts = Some(near_on_disk(rows, scratch, config)?);
+        }
+        Ok(())
+    }
+
     fn by_row(&self) -> bool {
-        self.kind.by_row()
+        self.kind.by_row() || self.verdicts.is_some()
     }
 
     fn apply(&mut self, rows: Vec<Example>) -> Result<Outcome> {
+        if let Some(verdicts) = &mut self.verdicts {
+            return judged(rows, verdicts);
+        }
         if let Some(config) = self.kind.curation() {
             return curated(rows, &self.evaluation, &config);
         }
@@ -95,6 +125,20 @@ fn curated(rows: Vec<Example>, evaluation: &[Example], config: &CurateConfig) ->
     Ok(Outcome { kept: curated.kept, dropped: curated.dropped, changed, beside: Vec::new() })
 }
 
+/// Rows with a verdict are dropped.
+fn judged(rows: Vec<Example>, verdicts: &mut Verdicts) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for example in rows {
+        match verdicts.of_next(&example)? {
+            None => outcome.kept.push(example),
+            Some(Verdict { reason, detail, of }) => {
+                outcome.dropped.push(Dropped { example, reason, detail, of });
+            }
+        }
+    }
+    Ok(outcome)
+}
+
 /// Rows with a detail are dropped.
 pub(super) fn divided(rows: Vec<Example>, details: Vec<Option<String>>, reason: DropReason) -> Outcome {
     let mut outcome = Outcome::default();
@@ -122,5 +166,33 @@ impl<F: FnMut(&[Example]) -> Result<Vec<Option<String>>>> Stage for Closure<F> {
         let mut details = (self.judge)(&rows)?;
         details.resize(rows.len(), None);
         Ok(divided(rows, details, DropReason::Custom))
+    }
+}
+
+/// A closure that scores toxicity as a step.
+pub(super) struct Toxicity<F> {
+    pub(super) version: String,
+    pub(super) most: f64,
+    pub(super) score: F,
+}
+
+impl<F: FnMut(&[Example]) -> Result<Vec<f64>>> Stage for Toxicity<F> {
+    fn fingerprint(&self) -> String {
+        json!({"toxicity": self.version, "most": self.most}).to_string()
+    }
+
+    fn by_row(&self) -> bool {
+        true
+    }
+
+    fn apply(&mut self, rows: Vec<Example>) -> Result<Outcome> {
+        let scores = (self.score)(&rows)?;
+        if scores.len() != rows.len() || scores.iter().any(|score| score.is_nan()) {
+            let reason = format!("expected {} numbers, got {scores:?}", rows.len());
+            return Err(Error::Model { what: "the score of toxicity", reason });
+        }
+        let above =
+            |score: &f64| (*score > self.most).then(|| format!("scores {score:.2}, above {}", self.most));
+        Ok(divided(rows, scores.iter().map(above).collect(), DropReason::Toxic))
     }
 }

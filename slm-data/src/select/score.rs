@@ -112,12 +112,43 @@ impl Scorer for Ifd<'_> {
     }
 
     fn score(&mut self, rows: &[Example]) -> Result<Vec<f64>> {
-        let after: Vec<_> = rows.iter().map(|row| (Some(row.question()), row.answer())).collect();
-        let alone: Vec<_> = rows.iter().map(|row| (None, row.answer())).collect();
-        let (after, alone) = (losses(&mut *self.model, &after)?, losses(&mut *self.model, &alone)?);
+        let (after, alone) = after_and_alone(&mut *self.model, rows)?;
         let ratio = |(after, alone): (f64, f64)| (after - alone).exp();
         Ok(after.into_iter().zip(alone).map(ratio).map(|ifd| if ifd > 1.0 { 0.0 } else { ifd }).collect())
     }
+}
+
+/// Pointwise information (PVI, Ethayarajh et al. 2022): the nats per token that the question takes off the answer's
+/// loss. An answer that does not belong to its question gains nothing from it and comes last.
+///
+/// The model should know the domain a little without having seen the rows: train it on one half to score the other.
+pub struct PointwiseInformation<'a> {
+    /// The model.
+    pub model: Box<AnswerLoss<'a>>,
+}
+
+impl std::fmt::Debug for PointwiseInformation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PointwiseInformation")
+    }
+}
+
+impl Scorer for PointwiseInformation<'_> {
+    fn name(&self) -> &'static str {
+        "pointwise information"
+    }
+
+    fn score(&mut self, rows: &[Example]) -> Result<Vec<f64>> {
+        let (after, alone) = after_and_alone(&mut *self.model, rows)?;
+        Ok(after.into_iter().zip(alone).map(|(after, alone)| alone - after).collect())
+    }
+}
+
+/// The losses of answers after their questions, and without them.
+fn after_and_alone(model: &mut AnswerLoss<'_>, rows: &[Example]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let after: Vec<_> = rows.iter().map(|row| (Some(row.question()), row.answer())).collect();
+    let alone: Vec<_> = rows.iter().map(|row| (None, row.answer())).collect();
+    Ok((losses(model, &after)?, losses(model, &alone)?))
 }
 
 #[cfg(test)]
@@ -165,6 +196,8 @@ mod tests {
         let ifd = Ifd { model: Box::new(loss) }.score(&rows)?;
         assert!((ifd[0] - (-0.5_f64).exp()).abs() < 1e-12 && ifd[1] < ifd[0]);
         assert!((ifd[2] - 1.0).abs() < 1e-12);
+        let information = PointwiseInformation { model: Box::new(loss) }.score(&rows)?;
+        assert_eq!(information, [0.5, 2.0, 0.0]);
         let short = Perplexity { model: Box::new(|_| Ok(vec![1.0])) }.score(&rows);
         assert!(matches!(short, Err(Error::Model { .. })));
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::PiiKind;
+use super::names::{introduced, occurrences};
 use super::national::national;
 use super::numbers::{iban_length, is_card_network, is_iban, luhn};
 
@@ -23,13 +24,19 @@ pub struct Found {
 
 /// Findings in order, without overlaps. Where two kinds overlap, the more certain one counts.
 pub fn find(text: &str, kinds: &BTreeSet<PiiKind>) -> Vec<Found> {
-    use PiiKind::{Card, Email, Iban, Ipv4, Ipv6, NationalId, Phone, Secret};
+    let people = if kinds.contains(&PiiKind::Name) { introduced(text) } else { Vec::new() };
+    find_with(text, kinds, &people)
+}
+
+/// The same, with the names of people that are known.
+pub(super) fn find_with(text: &str, kinds: &BTreeSet<PiiKind>, people: &[String]) -> Vec<Found> {
+    use PiiKind::{Card, Email, Iban, Ipv4, Ipv6, Name, NationalId, Phone, Secret};
     // Most rows hold none: cheap tests spare the patterns.
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let mut found: Vec<Found> = Vec::new();
     // What is found is blanked out for the kinds after it, which then see the text as it will be.
     let mut rest = Cow::Borrowed(text);
-    for kind in [Secret, Email, Iban, Card, NationalId, Ipv6, Phone, Ipv4] {
+    for kind in [Secret, Email, Iban, Card, NationalId, Ipv6, Phone, Ipv4, Name] {
         if !kinds.contains(&kind) {
             continue;
         }
@@ -43,6 +50,7 @@ pub fn find(text: &str, kinds: &BTreeSet<PiiKind>) -> Vec<Found> {
             Ipv6 if rest.contains(':') => scan(&rest, &IPV6, ".-", ipv6),
             Card if digits > 13 => scan(&rest, &CARD, GLUE, card),
             Phone if digits > 6 => phones(&rest),
+            Name => occurrences(&rest, people),
             Ipv4 if digits > 3 => scan(&rest, &IPV4, ".-", ipv4),
             _ => Vec::new(),
         };

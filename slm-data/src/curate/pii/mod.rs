@@ -1,6 +1,7 @@
 //! Personal data and secrets: found, and replaced by placeholders.
 
 mod find;
+mod names;
 mod national;
 mod numbers;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Example, Message, text};
 
 pub use find::{Found as PiiFinding, find as find_pii};
-use find::{Found, find};
+use find::{Found, find_with};
 
 /// A kind of personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,11 +40,14 @@ pub enum PiiKind {
     NationalId,
     /// An API key, token, password or private key, known by its prefix or by what stands before it.
     Secret,
+    /// The name of a person: after a title, in a salutation, below a closing or after words that introduce it, and
+    /// wherever it stands again in the row. Off by default: in many rows names are what they are about.
+    Name,
 }
 
 impl PiiKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Email,
         Self::Phone,
         Self::Card,
@@ -52,6 +56,7 @@ impl PiiKind {
         Self::Ipv6,
         Self::NationalId,
         Self::Secret,
+        Self::Name,
     ];
 
     /// The name in placeholders: `EMAIL`.
@@ -65,6 +70,7 @@ impl PiiKind {
             Self::Ipv6 => "IPV6",
             Self::NationalId => "NATIONAL_ID",
             Self::Secret => "SECRET",
+            Self::Name => "NAME",
         }
     }
 }
@@ -93,10 +99,10 @@ pub struct PiiConfig {
 }
 
 impl Default for PiiConfig {
-    /// Redact everything but internet addresses.
+    /// Redact everything but internet addresses and names.
     fn default() -> Self {
-        let kinds =
-            PiiKind::ALL.into_iter().filter(|kind| !matches!(kind, PiiKind::Ipv4 | PiiKind::Ipv6)).collect();
+        let off = [PiiKind::Ipv4, PiiKind::Ipv6, PiiKind::Name];
+        let kinds = PiiKind::ALL.into_iter().filter(|kind| !off.contains(kind)).collect();
         Self { action: PiiAction::Redact, kinds }
     }
 }
@@ -113,12 +119,16 @@ pub(crate) struct Redacted {
 
 /// The row with placeholders, or `None` where nothing was found.
 pub(crate) fn redact(example: &Example, kinds: &BTreeSet<PiiKind>) -> Option<Redacted> {
+    let mut people = Vec::new();
+    if kinds.contains(&PiiKind::Name) {
+        people = example.messages.iter().flat_map(|message| names::introduced(&message.content)).collect();
+    }
     let found: Vec<Vec<Found>> =
-        example.messages.iter().map(|message| find(&message.content, kinds)).collect();
+        example.messages.iter().map(|message| find_with(&message.content, kinds, &people)).collect();
     if found.iter().all(Vec::is_empty) {
         return None;
     }
-    let mut names = Placeholders::after(example);
+    let mut names = Placeholders { people, ..Placeholders::after(example) };
     let mut counts = BTreeMap::new();
     let mut broke_json = false;
     let messages = example.messages.iter().zip(&found).map(|(message, found)| {
@@ -145,6 +155,8 @@ fn is_json(text: &str) -> bool {
 /// The placeholders of a row: one for each different value.
 #[derive(Debug)]
 struct Placeholders {
+    /// Names of the row, in full.
+    people: Vec<String>,
     next: BTreeMap<PiiKind, usize>,
     names: BTreeMap<(PiiKind, String), String>,
 }
@@ -166,7 +178,7 @@ impl Placeholders {
                 }
             }
         }
-        Self { next, names: BTreeMap::new() }
+        Self { people: Vec::new(), next, names: BTreeMap::new() }
     }
 
     fn of(&mut self, kind: PiiKind, value: &str) -> String {
@@ -175,6 +187,7 @@ impl Placeholders {
                 value.chars().filter(|c| c.is_alphanumeric() || *c == '+').collect()
             }
             PiiKind::Email => text::normalize(value),
+            PiiKind::Name => names::person(value, &self.people).to_owned(),
             PiiKind::Ipv4 | PiiKind::Ipv6 | PiiKind::Secret => value.to_owned(),
         };
         let next = &mut self.next;
@@ -210,6 +223,23 @@ mod tests {
         let (question, answer) = redacted("From [EMAIL_2] to a@example.org", "done").unwrap_or_default();
         assert_eq!(question, "From [EMAIL_2] to [EMAIL_3]");
         assert_eq!(redacted(&question, &answer), None);
+    }
+
+    #[test]
+    fn a_person_has_one_pseudonym_in_all_turns_of_a_row() {
+        let row = Example::pair(
+            "Dear Dr. Lee,\nAnn's disk is full.\nKind regards,\nBen Berg",
+            "Tell Ben that Ann Lee, or Dr. Ann Lee, must mail ann@example.org. Annie may, too.",
+            "",
+        );
+        let kinds = PiiKind::ALL.into_iter().collect();
+        let found = redact(&row, &kinds).map(|redacted| redacted.example);
+        let found = found.unwrap_or_default();
+        assert_eq!(found.question(), "Dear Dr. [NAME_1],\n[NAME_1]'s disk is full.\nKind regards,\n[NAME_2]");
+        let expected = "Tell [NAME_2] that [NAME_1], or Dr. [NAME_1], must mail [EMAIL_1]. Annie may, too.";
+        assert_eq!(found.answer(), expected);
+        assert!(redact(&found, &kinds).is_none());
+        assert!(redact(&row, &BTreeSet::from([PiiKind::Card])).is_none());
     }
 
     #[test]

@@ -6,13 +6,14 @@ use super::{Record, chat};
 use crate::{Message, Role};
 
 /// Names of question and answer.
-const PAIRS: [(&str, &str); 6] = [
+const PAIRS: [(&str, &str); 7] = [
     ("instruction", "output"),
     ("prompt", "completion"),
     ("question", "answer"),
     ("instruction", "response"),
     ("prompt", "response"),
     ("query", "response"),
+    ("nl", "cmd"),
 ];
 
 /// The turns of a pair; `None` where the record has no known names.
