@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use common::pages;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Message, Role, Usage};
 use slm_rag::{
-    Bm25Index, Error, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel,
+    Error, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel, Index,
     IndexConfig, Unmarked, Unsupported,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-fn index() -> Outcome<Arc<Bm25Index>> {
-    Ok(Arc::new(Bm25Index::build(&pages(), &IndexConfig::default())?))
+fn index() -> Outcome<Arc<Index>> {
+    Ok(Arc::new(Index::build(&pages(), &IndexConfig::default())?))
 }
 
 /// Streams, and checks that the pieces are the text.

@@ -7,16 +7,15 @@ mod prompt;
 mod support;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 pub use check::CheckedSentence;
 pub use config::{GroundedConfig, Unmarked, Unsupported};
 use prompt::Passage;
 use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
 
-use super::extractive::emit;
+use super::extractive::{emit, failed};
 use crate::Result;
-use crate::index::Bm25Index;
+use crate::retrieve::Retriever;
 
 /// Puts passages before a model and lets through what they support.
 ///
@@ -26,7 +25,7 @@ use crate::index::Bm25Index;
 /// answer streams sentence by sentence once it is complete and checked.
 #[derive(Debug, Clone)]
 pub struct GroundedModel<M> {
-    index: Arc<Bm25Index>,
+    retriever: Retriever,
     model: M,
     config: GroundedConfig,
 }
@@ -48,13 +47,13 @@ pub struct GroundedAnswer {
 type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 impl<M: LanguageModel> GroundedModel<M> {
-    /// A model over an index, which may be shared.
+    /// A model over a retriever, or over an index, which may be shared.
     ///
     /// # Errors
     /// When the configuration is out of range.
-    pub fn new(index: impl Into<Arc<Bm25Index>>, model: M, config: GroundedConfig) -> Result<Self> {
+    pub fn new(retriever: impl Into<Retriever>, model: M, config: GroundedConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { index: index.into(), model, config })
+        Ok(Self { retriever: retriever.into(), model, config })
     }
 
     /// Answers as [`LanguageModel::stream`], and tells which sentence rests on what.
@@ -77,7 +76,7 @@ impl<M: LanguageModel> GroundedModel<M> {
         answer.response = self.model.chat(&prompt::prompt(request, &passages, &self.config.instructions))?;
         let unmarked = marks::unmark(&answer.response.text, passages.len());
         answer.dropped_marks = unmarked.dropped;
-        answer.sentences = check::check(&self.index, &unmarked, &passages, &self.config);
+        answer.sentences = check::check(self.retriever.index(), &unmarked, &passages, &self.config);
         answer.response.text.clear();
         answer.response.citations.clear();
         let all_supported = answer.sentences.iter().all(|sentence| sentence.supported);
@@ -95,8 +94,9 @@ impl<M: LanguageModel> GroundedModel<M> {
     }
 
     fn passages(&self, question: &str) -> slm_core::Result<Vec<Passage>> {
-        let hits = self.index.search_question(question, self.config.top_chunks);
-        let passages = prompt::passages(&self.index, &hits, self.config.max_passage_words);
+        let found = self.retriever.search(question, self.config.top_chunks);
+        let hits = found.map_err(|error| failed(&self.config.name, error))?;
+        let passages = prompt::passages(&hits, self.config.max_passage_words);
         if passages.is_empty() && !hits.is_empty() {
             let reason = format!(
                 "no sentence of the best passage fits in `max_passage_words` = {}\nhint: raise it, or index smaller chunks",

@@ -2,7 +2,7 @@
 
 use slm_core::{ChatRequest, Citation, Message, Role};
 
-use crate::index::{Bm25Index, Hit};
+use crate::index::Hit;
 use crate::text::word_count;
 
 /// A passage as the model sees it.
@@ -14,11 +14,11 @@ pub(super) struct Passage {
 }
 
 /// The passages of the hits, best first, with at most `max_words` words; the last one may be cut.
-pub(super) fn passages(index: &Bm25Index, hits: &[Hit<'_>], max_words: usize) -> Vec<Passage> {
+pub(super) fn passages(hits: &[Hit], max_words: usize) -> Vec<Passage> {
     let mut room = max_words;
     let mut out = Vec::new();
     for hit in hits {
-        let Some(citation) = index.excerpt(hit, room) else {
+        let Some(citation) = hit.excerpt(room) else {
             break;
         };
         room = room.saturating_sub(word_count(&citation.text));

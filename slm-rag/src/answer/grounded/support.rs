@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::index::Bm25Index;
+use crate::index::Index;
 
 /// Words and numbers of a text to check against.
 #[derive(Debug, Default)]
@@ -12,15 +12,15 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(super) fn read(&mut self, index: &Bm25Index, text: &str) {
+    pub(super) fn read(&mut self, index: &Index, text: &str) {
         self.words.extend(index.content(text));
         self.numbers.extend(numbers(text));
     }
 
     /// Share of the content words of `sentence` that are here, 0 to 1; 0 if one of its numbers is not, or if it
     /// has no content word that could be checked.
-    pub(super) fn support(&self, index: &Bm25Index, sentence: &str) -> f64 {
-        let words: BTreeSet<String> = index.content(sentence).collect();
+    pub(super) fn support(&self, index: &Index, sentence: &str) -> f64 {
+        let words: BTreeSet<String> = index.content(sentence).into_iter().collect();
         if words.is_empty() || !numbers(sentence).all(|number| self.numbers.contains(&number)) {
             return 0.0;
         }
@@ -51,8 +51,7 @@ mod tests {
     #[test]
     fn words_and_numbers_must_be_there() -> crate::Result<()> {
         let text = "Restart the service on web-03 and wait 10 minutes.";
-        let index =
-            Bm25Index::build(&[Document { id: "a".into(), text: text.into() }], &IndexConfig::default())?;
+        let index = Index::build(&[Document { id: "a".into(), text: text.into() }], &IndexConfig::default())?;
         let mut vocabulary = Vocabulary::default();
         vocabulary.read(&index, text);
         let support = |sentence: &str| vocabulary.support(&index, sentence);

@@ -1,0 +1,143 @@
+//! What can be measured between a claim and the evidence for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::text::{Quantity, Stemming, for_each_word, is_question_word, quantities, sentences, stemmed};
+
+/// How many measures there are without an embedder; with one there is one more.
+pub(super) const MEASURES: usize = 8;
+
+/// Words that turn a statement round; sorted.
+const NEGATIONS: [&str; 15] = [
+    "cannot", "couldn", "didn", "doesn", "don", "hasn", "isn", "neither", "never", "no", "none", "nor",
+    "not", "wasn", "without",
+];
+
+/// Evidence, read once for many claims.
+#[derive(Debug, Clone)]
+pub(super) struct Evidence {
+    /// Neighbouring sentences, two by two, which are read together.
+    windows: Vec<Reading>,
+    all: BTreeSet<String>,
+    quantities: Vec<Quantity>,
+    /// In how many windows a word is.
+    spread: BTreeMap<String, usize>,
+}
+
+/// A stretch of text as the measures see it.
+#[derive(Debug, Clone)]
+struct Reading {
+    text: String,
+    words: Vec<String>,
+    is_negated: bool,
+}
+
+fn read(text: &str) -> Reading {
+    let mut words = Vec::new();
+    let mut negations = 0;
+    for_each_word(text, |word| {
+        negations += usize::from(NEGATIONS.binary_search(&word).is_ok());
+        if !is_question_word(word) {
+            words.push(stemmed(word, Stemming::English));
+        }
+    });
+    Reading { text: text.to_owned(), words, is_negated: negations % 2 == 1 }
+}
+
+impl Evidence {
+    pub(super) fn new(texts: &[&str]) -> Self {
+        let mut windows = Vec::new();
+        let mut all = BTreeSet::new();
+        let mut known = Vec::new();
+        for text in texts {
+            let ranges = sentences(text, 0..text.len());
+            for (n, range) in ranges.iter().enumerate() {
+                let end = ranges.get(n + 1).map_or(range.end, |next| next.end);
+                windows.push(read(text.get(range.start..end).unwrap_or("")));
+            }
+            all.extend(read(text).words);
+            known.extend(quantities(text));
+        }
+        let mut spread = BTreeMap::new();
+        for window in &windows {
+            for word in window.words.iter().collect::<BTreeSet<_>>() {
+                *spread.entry(word.clone()).or_insert(0) += 1;
+            }
+        }
+        Self { windows, all, quantities: known, spread }
+    }
+
+    /// Text of a window, for an embedder.
+    pub(super) fn window(&self, n: usize) -> &str {
+        self.windows.get(n).map_or("", |window| window.text.as_str())
+    }
+
+    /// Quantities of a claim that the evidence does not say.
+    pub(super) fn missing(&self, claim: &str) -> usize {
+        let is_said = |asked: &Quantity| self.quantities.iter().any(|known| asked.is_said_by(known));
+        quantities(claim).iter().filter(|asked| !is_said(asked)).count()
+    }
+
+    /// The measures of a claim, each from 0 to 1, and the windows, those that fit best first.
+    pub(super) fn measure(&self, claim: &str) -> ([f64; MEASURES], Vec<usize>) {
+        let own = read(claim);
+        let words: BTreeSet<&String> = own.words.iter().collect();
+        // A word that few windows have says more.
+        let weight = |word: &str| {
+            let n = self.spread.get(word).copied().unwrap_or(0) as f64;
+            (1.0 + (self.windows.len() as f64 + 1.0) / (n + 1.0)).ln()
+        };
+        let total: f64 = words.iter().map(|word| weight(word)).sum::<f64>().max(1e-9);
+        let share = |known: &BTreeSet<&String>| {
+            words.intersection(known).map(|word| weight(word)).sum::<f64>() / total
+        };
+        let mut fits: Vec<(f64, usize)> = self
+            .windows
+            .iter()
+            .enumerate()
+            .map(|(n, window)| (share(&window.words.iter().collect()), n))
+            .collect();
+        fits.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let best = fits.first().map_or(0.0, |(fit, _)| *fit);
+        let window = fits.first().and_then(|(_, n)| self.windows.get(*n));
+        let asked = quantities(claim);
+        let missing = self.missing(claim) as f64;
+        let names = names(claim);
+        let lost = names.iter().filter(|name| !self.all.contains(*name)).count() as f64;
+        let turned = window.is_some_and(|window| window.is_negated != own.is_negated);
+        let measures = [
+            share(&self.all.iter().collect()),
+            best,
+            best.powi(4),
+            window.map_or(0.0, |window| pairs_shared(&own.words, &window.words)),
+            missing / (asked.len().max(1) as f64),
+            lost / (names.len().max(1) as f64),
+            f64::from(u8::from(turned)),
+            (words.len() as f64 / 30.0).min(1.0),
+        ];
+        (measures, fits.into_iter().map(|(_, n)| n).collect())
+    }
+}
+
+/// Words with a capital letter within a sentence, as stems.
+fn names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut begins = true;
+    for token in text.split_whitespace() {
+        let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+        if !begins && word.len() > 1 && word.starts_with(char::is_uppercase) {
+            for_each_word(word, |word| names.push(stemmed(word, Stemming::English)));
+        }
+        begins = token.ends_with(['.', '!', '?', ':']);
+    }
+    names
+}
+
+/// Share of neighbouring words that are neighbours there, too.
+fn pairs_shared(own: &[String], other: &[String]) -> f64 {
+    let pairs = |words: &[String]| -> BTreeSet<(String, String)> {
+        words.iter().zip(words.iter().skip(1)).map(|(a, b)| (a.clone(), b.clone())).collect()
+    };
+    let own = pairs(own);
+    own.intersection(&pairs(other)).count() as f64 / own.len().max(1) as f64
+}
