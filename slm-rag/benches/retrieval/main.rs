@@ -13,16 +13,16 @@ mod chunking;
 mod ranking;
 mod speed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use slm_core::TextEncoder;
+use slm_core::{Embedder, TextEncoder};
 use slm_rag::retrieve::SharedEmbedder;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -35,7 +35,8 @@ fn main() -> Outcome {
     let figures = match plain.as_slice() {
         ["rank", data] => {
             let load = |path: &&str| -> Outcome<SharedEmbedder> {
-                Ok(Arc::new(TextEncoder::load(Path::new(path), &Device::flex())?))
+                let encoder = TextEncoder::load(Path::new(path), &Device::flex())?;
+                Ok(Arc::new(Remembering { encoder, known: Mutex::default() }))
             };
             let embedder = options.get("minilm").map(load).transpose()?;
             let only = options.get("only").copied().unwrap_or("");
@@ -55,6 +56,26 @@ fn main() -> Outcome {
         std::fs::write(path, serde_json::to_string_pretty(&json!({ "figures": figures }))? + "\n")?;
     }
     Ok(())
+}
+
+/// Embeds each text once, though several indexes are built of it.
+struct Remembering {
+    encoder: TextEncoder,
+    known: Mutex<HashMap<String, Vec<f32>>>,
+}
+
+impl Embedder for Remembering {
+    fn dimension(&self) -> usize {
+        self.encoder.dimension()
+    }
+
+    fn embed(&self, texts: &[&str]) -> slm_core::Result<Vec<Vec<f32>>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<&str> = texts.iter().copied().filter(|text| !known.contains_key(*text)).collect();
+        let vectors = self.encoder.embed(&new)?;
+        known.extend(new.iter().map(|text| (*text).to_owned()).zip(vectors));
+        Ok(texts.iter().filter_map(|text| known.get(*text).cloned()).collect())
+    }
 }
 
 /// Prints a row and keeps it.

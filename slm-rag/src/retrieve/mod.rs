@@ -2,10 +2,12 @@
 
 mod config;
 mod fusion;
+mod rewrite;
 
 use std::sync::Arc;
 
 pub use config::{Fusion, QueryWords, RetrieveConfig, SearchMode};
+pub use rewrite::QueryWriter;
 use slm_core::{CrossEncoder, Embedder};
 
 use crate::index::{Filter, Hit, Index, Ranked};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::text::{Quantity, Stemming, for_each_word, is_question_word, quantities, sentences, stemmed};
 
 /// How many measures there are without an embedder; with one there is one more.
-pub(super) const MEASURES: usize = 8;
+pub(super) const MEASURES: usize = 14;
 
 /// Words that turn a statement round; sorted.
 const NEGATIONS: [&str; 15] = [
@@ -44,19 +44,32 @@ fn read(text: &str) -> Reading {
     Reading { text: text.to_owned(), words, is_negated: negations % 2 == 1 }
 }
 
+impl Reading {
+    fn joined(&self, next: Option<&Self>) -> Self {
+        let mut joined = self.clone();
+        if let Some(next) = next {
+            joined.text = format!("{} {}", self.text, next.text);
+            joined.words.extend(next.words.iter().cloned());
+            joined.is_negated ^= next.is_negated;
+        }
+        joined
+    }
+}
+
 impl Evidence {
     pub(super) fn new(texts: &[&str]) -> Self {
         let mut windows = Vec::new();
         let mut all = BTreeSet::new();
         let mut known = Vec::new();
         for text in texts {
-            let ranges = sentences(text, 0..text.len());
-            for (n, range) in ranges.iter().enumerate() {
-                let end = ranges.get(n + 1).map_or(range.end, |next| next.end);
-                windows.push(read(text.get(range.start..end).unwrap_or("")));
-            }
-            all.extend(read(text).words);
+            let readings: Vec<Reading> = sentences(text, 0..text.len())
+                .into_iter()
+                .map(|range| read(text.get(range).unwrap_or("")))
+                .collect();
+            all.extend(readings.iter().flat_map(|reading| reading.words.iter().cloned()));
             known.extend(quantities(text));
+            let next = readings.iter().skip(1).map(Some).chain([None]);
+            windows.extend(readings.iter().zip(next).map(|(own, next)| own.joined(next)));
         }
         let mut spread = BTreeMap::new();
         for window in &windows {
@@ -100,20 +113,32 @@ impl Evidence {
         fits.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let best = fits.first().map_or(0.0, |(fit, _)| *fit);
         let window = fits.first().and_then(|(_, n)| self.windows.get(*n));
-        let asked = quantities(claim);
+        let count = words.len().max(1) as f64;
+        let lacking = |known: &BTreeSet<String>| words.iter().filter(|word| !known.contains(**word)).count();
+        let near: BTreeSet<String> = window.map(|w| w.words.iter().cloned().collect()).unwrap_or_default();
+        let asked = quantities(claim).len() as f64;
         let missing = self.missing(claim) as f64;
         let names = names(claim);
-        let lost = names.iter().filter(|name| !self.all.contains(*name)).count() as f64;
+        let lost = |known: &BTreeSet<String>| {
+            names.iter().filter(|name| !known.contains(*name)).count() as f64 / names.len().max(1) as f64
+        };
         let turned = window.is_some_and(|window| window.is_negated != own.is_negated);
+        let few = |n: usize| (n as f64 / 8.0).min(1.0);
         let measures = [
             share(&self.all.iter().collect()),
             best,
             best.powi(4),
             window.map_or(0.0, |window| pairs_shared(&own.words, &window.words)),
-            missing / (asked.len().max(1) as f64),
-            lost / (names.len().max(1) as f64),
+            missing / asked.max(1.0),
+            lost(&self.all),
             f64::from(u8::from(turned)),
-            (words.len() as f64 / 30.0).min(1.0),
+            (count / 30.0).min(1.0),
+            few(lacking(&self.all)),
+            few(lacking(&near)),
+            lost(&near),
+            f64::from(u8::from(asked > 0.0 && missing == 0.0)),
+            window.map_or(0.0, |window| longest_run(&own.words, &window.words) as f64 / count),
+            window.map_or(0.0, |window| letters_shared(claim, &window.text)),
         ];
         (measures, fits.into_iter().map(|(_, n)| n).collect())
     }
@@ -140,4 +165,31 @@ fn pairs_shared(own: &[String], other: &[String]) -> f64 {
     };
     let own = pairs(own);
     own.intersection(&pairs(other)).count() as f64 / own.len().max(1) as f64
+}
+
+/// Length of the longest stretch of words that both have.
+fn longest_run(own: &[String], other: &[String]) -> usize {
+    let mut longest = 0;
+    let mut before = vec![0; other.len() + 1];
+    for word in own {
+        let mut row = vec![0; other.len() + 1];
+        for ((cell, last), word_there) in row.iter_mut().skip(1).zip(&before).zip(other) {
+            if word == word_there {
+                *cell = last + 1;
+                longest = longest.max(*cell);
+            }
+        }
+        before = row;
+    }
+    longest
+}
+
+/// Share of the runs of four letters that are there, too: forgiving of other forms of a word.
+fn letters_shared(own: &str, other: &str) -> f64 {
+    let runs = |text: &str| -> BTreeSet<[char; 4]> {
+        let letters: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+        letters.windows(4).filter_map(|run| <[char; 4]>::try_from(run).ok()).collect()
+    };
+    let own = runs(own);
+    own.intersection(&runs(other)).count() as f64 / own.len().max(1) as f64
 }

@@ -24,7 +24,8 @@ impl Default for SupportModel {
     }
 }
 
-const DEFAULT: [f64; MEASURES + 1] = [-3.0, 1.0, 3.0, 3.0, 2.0, -3.0, -1.0, -0.5, 0.0];
+const DEFAULT: [f64; MEASURES + 1] =
+    [-3.0, 3.3, 0.7, 0.2, 0.3, -0.8, -1.1, -0.3, -0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
 
 impl SupportModel {
     /// Fits the weights to examples: measures, and whether the claim is supported. Fit it to claims of your own domain
@@ -94,17 +95,16 @@ fn newton_step(weights: &[f64], examples: &[(Vec<f64>, bool)]) -> Vec<f64> {
 fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
     let n = b.len();
     for i in 0..n {
-        let pivot = a[i][i];
-        for j in i + 1..n {
-            let factor = a[j][i] / pivot;
-            for k in i..n {
-                a[j][k] -= factor * a[i][k];
-            }
+        let (above, below) = a.split_at_mut(i + 1);
+        let pivot = &above[i];
+        for (j, row) in (i + 1..n).zip(below) {
+            let factor = row[i] / pivot[i];
+            row.iter_mut().zip(pivot).skip(i).for_each(|(cell, other)| *cell -= factor * other);
             b[j] -= factor * b[i];
         }
     }
     for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|k| a[i][k] * b[k]).sum();
+        let known: f64 = a[i].iter().zip(&b).skip(i + 1).map(|(cell, x)| cell * x).sum();
         b[i] = (b[i] - known) / a[i][i];
     }
     b
