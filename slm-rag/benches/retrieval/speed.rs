@@ -18,7 +18,7 @@ pub(crate) fn all(count: usize) -> Outcome<Vec<Value>> {
     Ok(figures)
 }
 
-/// A generator with a fixed start; `tools/bench_retrieval.py` makes the same numbers.
+/// A generator with a fixed start.
 struct Chance(u64);
 
 impl Chance {
@@ -62,24 +62,24 @@ fn vectors(count: usize, figures: &mut Vec<Value>) -> Outcome {
         if truth.is_empty() {
             truth.clone_from(&found);
         }
-        let recall = recall(&truth, &found);
+        let share = recall(&truth, &found);
         row(
             figures,
             json!({ "what": "one by one", "precision": precision, "vectors": count, "queries_s": rate,
-            "recall_10": recall }),
+            "recall_10": share }),
         );
         let start = Instant::now();
         vectors.build_graph(&VectorConfig { precision, ..VectorConfig::default() });
         let build = start.elapsed().as_secs_f64();
         for width in [20, 40, 60, 80, 100, 150, 200, 300] {
             let (found, rate) = search(&vectors, &queries, width)?;
-            let recall = super::speed::recall(&truth, &found);
+            let share = recall(&truth, &found);
             row(
                 figures,
                 json!({ "what": "graph", "precision": precision, "vectors": count, "build_s": build,
-                "width": width, "queries_s": rate, "recall_10": recall }),
+                "width": width, "queries_s": rate, "recall_10": share }),
             );
-            if recall > 0.99 {
+            if share > 0.99 {
                 break;
             }
         }

@@ -147,7 +147,11 @@ impl<M: LanguageModel> Summarizer<M> {
             model: &self.model,
             config: &self.config,
             cache: self.config.cache.as_deref().map(Cache::open).transpose()?,
-            progress: SummaryProgress { done: 0, total: self.texts(parts.len()), cached: 0 },
+            progress: SummaryProgress {
+                done: 0,
+                total: parts.len() + higher(parts.len(), &self.config),
+                cached: 0,
+            },
             usage: Usage::default(),
             on_progress,
         };
@@ -159,17 +163,17 @@ impl<M: LanguageModel> Summarizer<M> {
         let coverage = coverage(&text, document, &chunks);
         Ok(Summary { text, levels, coverage, usage: run.usage })
     }
+}
 
-    /// About how many texts the model will read.
-    fn texts(&self, parts: usize) -> usize {
-        let mut total = parts;
-        let mut level = parts;
-        while self.config.method == Method::MapReduce && level > 1 {
-            level = level.div_ceil((self.config.part_words / self.config.summary_words).max(2));
-            total += level;
-        }
-        total
+/// About how many summaries are written of `level` summaries until one is left.
+fn higher(level: usize, config: &SummaryConfig) -> usize {
+    let mut level = level;
+    let mut total = 0;
+    while config.method == Method::MapReduce && level > 1 {
+        level = level.div_ceil((config.part_words / config.summary_words).max(2));
+        total += level;
     }
+    total
 }
 
 impl<M: LanguageModel> Run<'_, M> {
@@ -181,7 +185,9 @@ impl<M: LanguageModel> Run<'_, M> {
         let mut levels = vec![level];
         while let Some(last) = levels.last().filter(|level| level.len() > 1).cloned() {
             let mut next = Vec::new();
-            for group in groups(&last, self.config.part_words) {
+            let groups = groups(&last, self.config.part_words);
+            self.progress.total = self.progress.done + groups.len() + higher(groups.len(), self.config);
+            for group in groups {
                 let joined = last.get(group).unwrap_or_default().join("\n\n");
                 next.push(
                     self.ask("Join these summaries of one document's parts into one summary", &joined)?,

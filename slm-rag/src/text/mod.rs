@@ -4,7 +4,7 @@ mod quantities;
 mod sentences;
 mod terms;
 
-pub(crate) use quantities::{Quantity, quantities};
+pub(crate) use quantities::{Quantity, is_quantity_word, quantities};
 pub(crate) use sentences::sentences;
 pub use terms::{Stemming, StopWords};
 pub(crate) use terms::{WordForms, for_each_word, is_question_word, stemmed, term_of, word_count};

@@ -281,6 +281,11 @@ fn unit_of(token: &str) -> Option<(&'static str, f64)> {
     UNITS.get(place).map(|(_, base, factor)| (*base, *factor))
 }
 
+/// Whether a word in lower case is a number or a unit, which are compared as quantities and not as words.
+pub(crate) fn is_quantity_word(token: &str) -> bool {
+    token.contains(|c: char| c.is_ascii_digit()) || word(token).is_some() || unit_of(token).is_some()
+}
+
 impl Quantity {
     /// Whether `other` says this: the same value, the same day as far as this one tells, the same name. An amount
     /// without a unit fits one with any.

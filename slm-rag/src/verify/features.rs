@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::text::{Quantity, Stemming, for_each_word, is_question_word, quantities, sentences, stemmed};
 
 /// How many measures there are without an embedder; with one there is one more.
-pub(super) const MEASURES: usize = 14;
+pub(super) const MEASURES: usize = 15;
 
 /// Words that turn a statement round; sorted.
 const NEGATIONS: [&str; 15] = [
@@ -20,6 +20,7 @@ pub(super) struct Evidence {
     windows: Vec<Reading>,
     all: BTreeSet<String>,
     quantities: Vec<Quantity>,
+    letters: BTreeSet<[char; 4]>,
     /// In how many windows a word is.
     spread: BTreeMap<String, usize>,
 }
@@ -61,6 +62,7 @@ impl Evidence {
         let mut windows = Vec::new();
         let mut all = BTreeSet::new();
         let mut known = Vec::new();
+        let mut letters = BTreeSet::new();
         for text in texts {
             let readings: Vec<Reading> = sentences(text, 0..text.len())
                 .into_iter()
@@ -68,6 +70,7 @@ impl Evidence {
                 .collect();
             all.extend(readings.iter().flat_map(|reading| reading.words.iter().cloned()));
             known.extend(quantities(text));
+            letters.extend(runs(text));
             let next = readings.iter().skip(1).map(Some).chain([None]);
             windows.extend(readings.iter().zip(next).map(|(own, next)| own.joined(next)));
         }
@@ -77,7 +80,7 @@ impl Evidence {
                 *spread.entry(word.clone()).or_insert(0) += 1;
             }
         }
-        Self { windows, all, quantities: known, spread }
+        Self { windows, all, quantities: known, letters, spread }
     }
 
     /// Text of a window, for an embedder.
@@ -138,7 +141,8 @@ impl Evidence {
             lost(&near),
             f64::from(u8::from(asked > 0.0 && missing == 0.0)),
             window.map_or(0.0, |window| longest_run(&own.words, &window.words) as f64 / count),
-            window.map_or(0.0, |window| letters_shared(claim, &window.text)),
+            window.map_or(0.0, |window| letters_shared(claim, &runs(&window.text))),
+            letters_shared(claim, &self.letters),
         ];
         (measures, fits.into_iter().map(|(_, n)| n).collect())
     }
@@ -185,11 +189,12 @@ fn longest_run(own: &[String], other: &[String]) -> usize {
 }
 
 /// Share of the runs of four letters that are there, too: forgiving of other forms of a word.
-fn letters_shared(own: &str, other: &str) -> f64 {
-    let runs = |text: &str| -> BTreeSet<[char; 4]> {
-        let letters: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
-        letters.windows(4).filter_map(|run| <[char; 4]>::try_from(run).ok()).collect()
-    };
+fn letters_shared(own: &str, other: &BTreeSet<[char; 4]>) -> f64 {
     let own = runs(own);
-    own.intersection(&runs(other)).count() as f64 / own.len().max(1) as f64
+    own.intersection(other).count() as f64 / own.len().max(1) as f64
+}
+
+fn runs(text: &str) -> BTreeSet<[char; 4]> {
+    let letters: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    letters.windows(4).filter_map(|run| <[char; 4]>::try_from(run).ok()).collect()
 }

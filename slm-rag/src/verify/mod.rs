@@ -77,9 +77,13 @@ impl Verifier {
         Ok(Verdict { probability, missing_quantities: evidence.missing(claim), measures })
     }
 
-    /// What is measured of a claim, for fitting a [`SupportModel`]: share of its words in the evidence; the same in its
-    /// best two sentences, and the fourth power of that; share of its neighbouring words; shares of quantities and of
-    /// names that are missing; whether one of both is negated; its length; with an embedder, the cosine.
+    /// What is measured of a claim, for fitting a [`SupportModel`], each from 0 to 1: the share of its words, by rarity, in
+    /// the evidence; the same in the two neighbouring sentences that fit best, and its fourth power; the share of its
+    /// neighbouring words that are neighbours there; the shares of its quantities and of its names that the evidence
+    /// lacks; whether one of both is negated; its length; how many words are missing from the evidence, and from the
+    /// best two sentences; the share of names missing there; whether it has quantities and all are said; its longest run
+    /// of words found; the share of its runs of four letters in the best sentences, and in the evidence; with an embedder,
+    /// the largest cosine.
     ///
     /// # Errors
     /// When the embedder fails.

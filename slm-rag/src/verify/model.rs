@@ -24,8 +24,10 @@ impl Default for SupportModel {
     }
 }
 
-const DEFAULT: [f64; MEASURES + 1] =
-    [-3.0, 3.3, 0.7, 0.2, 0.3, -0.8, -1.1, -0.3, -0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+const DEFAULT: [f64; MEASURES + 1] = [
+    -3.523, 2.204, -0.363, 0.866, -0.996, -0.766, -0.418, -0.373, -1.11, -0.184, 0.778, -0.822, 0.172,
+    -0.522, 2.207, 2.409,
+];
 
 impl SupportModel {
     /// Fits the weights to examples: measures, and whether the claim is supported. Fit it to claims of your own domain

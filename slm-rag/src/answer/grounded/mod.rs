@@ -20,7 +20,7 @@ use crate::retrieve::Retriever;
 /// Puts passages before a model and lets through what they support.
 ///
 /// Each sentence of the answer is checked against the passages that it marks, `[1]`. The check is of words and
-/// numbers: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
+/// quantities: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
 /// exist are dropped; those that stay are numbered anew, so that `[k]` is the `k`-th citation of the response. The
 /// answer streams sentence by sentence once it is complete and checked.
 #[derive(Debug, Clone)]
@@ -73,10 +73,14 @@ impl<M: LanguageModel> GroundedModel<M> {
             self.abstain(&mut answer.response, on_text);
             return Ok(answer);
         }
-        answer.response = self.model.chat(&prompt::prompt(request, &passages, &self.config.instructions))?;
-        let unmarked = marks::unmark(&answer.response.text, passages.len());
-        answer.dropped_marks = unmarked.dropped;
-        answer.sentences = check::check(self.retriever.index(), &unmarked, &passages, &self.config);
+        let asked = prompt::prompt(request, &passages, &self.config.instructions);
+        self.ask(&asked, &passages, &mut answer)?;
+        if self.config.repair
+            && answer.response.finish_reason == FinishReason::Stop
+            && answer.sentences.iter().any(|sentence| !sentence.supported)
+        {
+            self.repair(&asked, &passages, &mut answer)?;
+        }
         answer.response.text.clear();
         answer.response.citations.clear();
         let all_supported = answer.sentences.iter().all(|sentence| sentence.supported);
@@ -91,6 +95,39 @@ impl<M: LanguageModel> GroundedModel<M> {
             self.abstain(&mut answer.response, on_text);
         }
         Ok(answer)
+    }
+
+    /// Lets the inner model answer, and checks what it says.
+    fn ask(
+        &self,
+        asked: &ChatRequest,
+        passages: &[Passage],
+        answer: &mut GroundedAnswer,
+    ) -> slm_core::Result<()> {
+        answer.response = self.model.chat(asked)?;
+        let unmarked = marks::unmark(&answer.response.text, passages.len());
+        answer.dropped_marks = unmarked.dropped;
+        answer.sentences = check::check(self.retriever.index(), &unmarked, passages, &self.config);
+        Ok(())
+    }
+
+    /// Asks once more, and keeps the answer of which the larger share is supported.
+    fn repair(
+        &self,
+        asked: &ChatRequest,
+        passages: &[Passage],
+        answer: &mut GroundedAnswer,
+    ) -> slm_core::Result<()> {
+        let mut second = answer.clone();
+        self.ask(&prompt::repair(asked, answer), passages, &mut second)?;
+        let usage = answer.response.usage;
+        if share(&second.sentences) > share(&answer.sentences) {
+            *answer = second;
+            answer.response.usage += usage;
+        } else {
+            answer.response.usage += second.response.usage;
+        }
+        Ok(())
     }
 
     fn passages(&self, question: &str) -> slm_core::Result<Vec<Passage>> {
@@ -131,6 +168,12 @@ impl<M: LanguageModel> GroundedModel<M> {
             }
         }
     }
+}
+
+/// Share of the sentences that are supported.
+fn share(sentences: &[CheckedSentence]) -> f64 {
+    let supported = sentences.iter().filter(|sentence| sentence.supported).count();
+    supported as f64 / sentences.len().max(1) as f64
 }
 
 /// The sentence with its marks before the punctuation at its end. `numbers` are the passages cited so far.

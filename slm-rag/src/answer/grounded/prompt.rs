@@ -2,6 +2,7 @@
 
 use slm_core::{ChatRequest, Citation, Message, Role};
 
+use super::GroundedAnswer;
 use crate::index::Hit;
 use crate::text::word_count;
 
@@ -46,6 +47,19 @@ pub(super) fn prompt(request: &ChatRequest, passages: &[Passage], instructions: 
         }
     }
     ChatRequest { messages, ..request.clone() }
+}
+
+/// The request with the first answer and what is wrong with it.
+pub(super) fn repair(asked: &ChatRequest, answer: &GroundedAnswer) -> ChatRequest {
+    let wrong = answer.sentences.iter().filter(|sentence| !sentence.supported);
+    let listed: String = wrong.map(|sentence| format!("- {}\n", sentence.text)).collect();
+    let complaint = format!(
+        "The passages do not say this:\n{listed}\nAnswer the question again, from the passages only, with their numbers."
+    );
+    let mut messages = asked.messages.clone();
+    messages.push(Message::assistant(answer.response.text.clone()));
+    messages.push(Message::user(complaint));
+    ChatRequest { messages, ..asked.clone() }
 }
 
 fn with_passages(passages: &[Passage], question: &str) -> String {
