@@ -10,7 +10,7 @@ use std::path::Path;
 
 use slm_core::{ChatRequest, FinishReason, LanguageModel};
 use slm_data::Document;
-use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel, IndexConfig, read_folder};
+use slm_rag::{ExtractiveConfig, ExtractiveModel, Index, IndexConfig, read_folder};
 
 const PAGES: [(&str, &str); 3] = [
     (
@@ -48,15 +48,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     // 1. Cut the documents into chunks and index their words.
-    let index = Bm25Index::build(&documents, &IndexConfig::default())?;
-    println!("{} documents, {} chunks\n", documents.len(), index.chunks().len());
+    let index = Index::build(&documents, &IndexConfig::default())?;
+    println!("{} documents, {} chunks\n", documents.len(), index.chunk_count());
 
     // 2. Ask. The answer is a sentence of a document, or an abstention.
     let model = ExtractiveModel::new(index, ExtractiveConfig::default())?;
     for question in questions {
         let answer = model.chat(&ChatRequest::question(question.as_str()))?;
         println!("Q: {question}\nA: {}", answer.text);
-        let coverage = model.evidence(&question).first().map_or(0.0, |best| best.coverage);
+        let coverage = model.evidence(&question)?.first().map_or(0.0, |best| best.coverage);
         for citation in &answer.citations {
             println!("   {}, bytes {} to {}", citation.source, citation.start, citation.end);
         }

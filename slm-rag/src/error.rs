@@ -39,6 +39,26 @@ pub enum Error {
         /// Expected and got.
         reason: String,
     },
+    /// Bytes of an index could not be written.
+    #[error("cannot write an index")]
+    Write {
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// An index without vectors was asked for what is near a vector.
+    #[error("the index has no vectors\nhint: build it with an embedder")]
+    NoVectors,
+    /// A model or an encoder failed.
+    #[error(transparent)]
+    Model(#[from] slm_core::Error),
+    /// Another process writes to the store.
+    #[error(
+        "{path} is being written by another process\nhint: a store has one writer at a time; readers need none"
+    )]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
     /// A file is not an index, or not a whole one.
     #[error("{path} is not a valid index: {reason}\nhint: build and save the index anew")]
     Format {

@@ -5,7 +5,12 @@ pub mod chunk;
 mod error;
 mod folder;
 pub mod index;
+pub mod retrieve;
+pub mod store;
+pub mod summary;
 pub mod text;
+pub mod vectors;
+pub mod verify;
 
 pub use answer::{
     CheckedSentence, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel,
@@ -14,5 +19,10 @@ pub use answer::{
 pub use chunk::{Chunk, ChunkConfig, Sections, chunk};
 pub use error::{Error, Result};
 pub use folder::read_folder;
-pub use index::{Bm25Index, Evidence, Hit, IndexConfig};
+pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};
+pub use retrieve::{Fusion, QueryWords, QueryWriter, Reranker, RetrieveConfig, Retriever, SearchMode};
+pub use store::{Store, StoreWriter};
+pub use summary::{Method, Summarizer, Summary, SummaryConfig};
 pub use text::{Stemming, StopWords};
+pub use vectors::{Precision, VectorConfig, Vectors};
+pub use verify::{SupportModel, Verdict, Verifier};

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use common::pages;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Message, Role, Usage};
 use slm_rag::{
-    Bm25Index, Error, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel,
+    Error, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel, Index,
     IndexConfig, Unmarked, Unsupported,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-fn index() -> Outcome<Arc<Bm25Index>> {
-    Ok(Arc::new(Bm25Index::build(&pages(), &IndexConfig::default())?))
+fn index() -> Outcome<Arc<Index>> {
+    Ok(Arc::new(Index::build(&pages(), &IndexConfig::default())?))
 }
 
 /// Streams, and checks that the pieces are the text.
@@ -294,5 +294,45 @@ fn a_grounded_answer_can_be_cancelled_between_sentences() -> Outcome {
     let cancelled = model.stream(&ChatRequest::question(QUESTION), &mut |_| ControlFlow::Break(()))?;
     assert_eq!(cancelled.text, "Release the brake with the red lever [1].");
     assert_eq!((cancelled.finish_reason, cancelled.citations.len()), (FinishReason::Cancelled, 1));
+    Ok(())
+}
+
+/// Says one thing first and another when it is asked again.
+struct Learns(Says, Says);
+
+impl LanguageModel for Learns {
+    fn name(&self) -> &str {
+        "learns"
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> slm_core::Result<ChatResponse> {
+        let again = request.messages.iter().any(|message| message.role == Role::Assistant);
+        if again { self.1.stream(request, on_text) } else { self.0.stream(request, on_text) }
+    }
+}
+
+#[test]
+fn what_is_not_supported_may_be_repaired_once() -> Outcome {
+    let wrong = "Release the brake with the red lever [1]. Then wait 30 seconds [1].";
+    let right = "Release the brake with the red lever [1]. Then wait 1.5 minutes [1].";
+    let config = GroundedConfig { repair: true, ..Default::default() };
+    let run = |first: &str, second: &str| -> Outcome<(ChatResponse, Vec<ChatRequest>)> {
+        let model = Learns(Says::new(first), Says::new(second));
+        let grounded = GroundedModel::new(index()?, &model, config.clone())?;
+        let response = ask(&grounded, QUESTION)?.0;
+        Ok((response, model.1.asked()))
+    };
+    let (repaired, asked) = run(wrong, right)?;
+    assert_eq!(repaired.text, right);
+    assert_eq!(repaired.usage.completion_tokens, 18, "both answers were paid for");
+    let complaint = asked[0].last_user();
+    assert!(complaint.contains("- Then wait 30 seconds.") && !complaint.contains("red lever"), "{complaint}");
+    let (kept, _) = run(wrong, "Eat the cheese.")?;
+    assert_eq!(kept.text, "Release the brake with the red lever [1].", "the worse answer does not count");
+    assert_eq!(run(right, wrong)?.1.len(), 0, "nothing was to repair");
     Ok(())
 }

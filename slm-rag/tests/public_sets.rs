@@ -12,7 +12,7 @@ use serde_json::Value;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 use slm_data::Document;
 use slm_rag::{
-    Bm25Index, ChunkConfig, ExtractiveConfig, ExtractiveModel, GroundedConfig, GroundedModel, IndexConfig,
+    ChunkConfig, ExtractiveConfig, ExtractiveModel, GroundedConfig, GroundedModel, Index, IndexConfig,
     Unsupported,
 };
 
@@ -49,7 +49,7 @@ fn ndcg(ranked: &[&str], relevant: &BTreeMap<&str, f64>) -> f64 {
 
 fn measure(folder: &Path) -> Outcome<f64> {
     let config = IndexConfig { chunk: ChunkConfig::whole(), ..IndexConfig::default() };
-    let index = Bm25Index::build(&documents(folder)?, &config)?;
+    let index = Index::build(&documents(folder)?, &config)?;
     let (mut sum, mut queries) = (0.0, 0.0);
     for query in records(&folder.join("queries_qrels.jsonl"))? {
         let grades = query["qrels"].as_object().ok_or("a query without judgements")?;
@@ -61,7 +61,7 @@ fn measure(folder: &Path) -> Outcome<f64> {
         if relevant.is_empty() {
             continue;
         }
-        let hits = index.search(field(&query, "text"), 10);
+        let hits = index.search(field(&query, "text"), 10)?;
         let ranked: Vec<&str> = hits.iter().map(|hit| hit.chunk.source.as_str()).collect();
         sum += ndcg(&ranked, &relevant);
         queries += 1.0;
@@ -114,10 +114,8 @@ impl LanguageModel for Reply {
 fn passes(record: &Value) -> Outcome<bool> {
     let knowledge = field(record, "knowledge");
     let document = Document { id: "knowledge".into(), text: knowledge.to_owned() };
-    let index = Bm25Index::build(
-        &[document],
-        &IndexConfig { chunk: ChunkConfig::whole(), ..IndexConfig::default() },
-    )?;
+    let index =
+        Index::build(&[document], &IndexConfig { chunk: ChunkConfig::whole(), ..IndexConfig::default() })?;
     let config = GroundedConfig { unsupported: Unsupported::Abstain, ..GroundedConfig::default() };
     let model = GroundedModel::new(index, Reply(field(record, "response").to_owned()), config)?;
     Ok(model.chat(&ChatRequest::question(knowledge))?.finish_reason == FinishReason::Stop)
@@ -154,7 +152,7 @@ fn extracts_the_sentence_with_the_answer() -> Outcome {
     };
     let documents: Vec<Document> = paragraphs.iter().enumerate().map(document).collect();
     let model = ExtractiveModel::new(
-        Bm25Index::build(&documents, &IndexConfig::default())?,
+        Index::build(&documents, &IndexConfig::default())?,
         ExtractiveConfig::default(),
     )?;
     let (mut asked, mut answered, mut paragraph_found, mut answer_found) = (0.0, 0.0, 0.0, 0.0);
@@ -163,7 +161,7 @@ fn extracts_the_sentence_with_the_answer() -> Outcome {
             asked += 1.0;
             let question = field(record, "question");
             let answer = record["answers"][0]["text"].as_str().ok_or("a question without an answer")?;
-            let evidence = model.evidence(question);
+            let evidence = model.evidence(question)?;
             let is_right = evidence.first().is_some_and(|best| best.citation.source == n.to_string());
             let has_answer = evidence.first().is_some_and(|best| best.citation.text.contains(answer));
             paragraph_found += f64::from(u8::from(is_right));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use slm_core::{ChatRequest, GenerationConfig, LocalModel};
-use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel};
+use slm_rag::{ExtractiveConfig, ExtractiveModel, Index};
 use slm_router::{DomainDetector, Route, Routed, Router, RouterConfig};
 
 use super::Guard;
@@ -86,7 +86,7 @@ impl Expert {
         let model = LocalModel::load(&files.packed(), device)?;
         let domain = DomainDetector::load(&files.detector(DOMAIN))?;
         let documents = if files.index().exists() {
-            let model = ExtractiveModel::new(Bm25Index::load(&files.index())?, ExtractiveConfig::default())?;
+            let model = ExtractiveModel::new(Index::load(&files.index())?, ExtractiveConfig::default())?;
             Some((DomainDetector::load(&files.detector(DOCUMENTS))?, model))
         } else {
             None

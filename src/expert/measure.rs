@@ -1,5 +1,7 @@
 //! The measurements: the domain, the general suite, the documents.
 
+use std::collections::BTreeMap;
+
 use slm_core::{ChatRequest, GenerationConfig, LanguageModel};
 use slm_data::Example;
 use slm_eval::{EvalConfig, Evaluation, Metric, evaluate};
@@ -65,7 +67,10 @@ pub struct CitationScores {
 /// # Errors
 /// When the model fails.
 pub fn measure_citations(model: &ExtractiveModel, questions: &[DocumentQuestion]) -> Result<CitationScores> {
-    let documents = model.index().documents();
+    let mut documents = BTreeMap::new();
+    for id in model.index().documents() {
+        documents.extend(model.index().document(id)?.map(|document| (document.id, document.text)));
+    }
     let mut scores = CitationScores {
         questions: questions.len(),
         right_document: 0,
@@ -76,7 +81,7 @@ pub fn measure_citations(model: &ExtractiveModel, questions: &[DocumentQuestion]
     for q in questions {
         let answer = model.chat(&ChatRequest::question(q.question.as_str()))?;
         let bytes = |source: &str, start: usize, end: usize| {
-            documents.iter().find(|d| d.id == source).and_then(|d| d.text.get(start..end))
+            documents.get(source).and_then(|text| text.get(start..end))
         };
         scores.citations += answer.citations.len();
         scores.exact += answer

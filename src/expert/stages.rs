@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use slm_core::model::FloatType;
 use slm_core::{FinishReason, LocalModel};
 use slm_data::{CurateConfig, Curated, Example, curate, mix_replay, write_examples};
-use slm_rag::{Bm25Index, ExtractiveConfig, ExtractiveModel, IndexConfig};
+use slm_rag::{ExtractiveConfig, ExtractiveModel, Index, IndexConfig};
 
 use super::artifact::Files;
 use super::export::export;
@@ -143,7 +143,7 @@ fn index(material: &Material, files: &Files) -> Result<Option<ExtractiveModel>> 
     if material.documents.is_empty() {
         return Ok(None);
     }
-    let index = Bm25Index::build(&material.documents, &IndexConfig::default())?;
+    let index = Index::build(&material.documents, &IndexConfig::default())?;
     index.save(&files.index())?;
     Ok(Some(ExtractiveModel::new(index, ExtractiveConfig::default())?))
 }

@@ -1,12 +1,12 @@
 //! [`ExtractiveModel`]: answers in the words of the documents.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 
-use crate::index::{Bm25Index, Evidence};
+use crate::index::{Evidence, Index};
+use crate::retrieve::Retriever;
 use crate::{Error, Result};
 
 /// How an [`ExtractiveModel`] answers.
@@ -62,33 +62,36 @@ impl ExtractiveConfig {
 /// the coverage of its words only suggests.
 #[derive(Debug, Clone)]
 pub struct ExtractiveModel {
-    index: Arc<Bm25Index>,
+    retriever: Retriever,
     config: ExtractiveConfig,
 }
 
 impl ExtractiveModel {
-    /// A model over an index, which may be shared.
+    /// A model over a retriever, or over an index, which may be shared.
     ///
     /// # Errors
     /// When the configuration is out of range.
-    pub fn new(index: impl Into<Arc<Bm25Index>>, config: ExtractiveConfig) -> Result<Self> {
+    pub fn new(retriever: impl Into<Retriever>, config: ExtractiveConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { index: index.into(), config })
+        Ok(Self { retriever: retriever.into(), config })
     }
 
     /// The sentences it would answer with, best first, before it looks at their coverage. Use it to choose
     /// [`min_coverage`](ExtractiveConfig::min_coverage) on questions whose answer is known.
-    pub fn evidence(&self, question: &str) -> Vec<Evidence> {
-        let hits = self.index.search_question(question, self.config.top_chunks);
-        let mut evidence = self.index.best_sentences(&hits, question, self.config.max_sentences);
+    ///
+    /// # Errors
+    /// When the search fails.
+    pub fn evidence(&self, question: &str) -> Result<Vec<Evidence>> {
+        let hits = self.retriever.search(question, self.config.top_chunks)?;
+        let mut evidence = self.index().best_sentences(&hits, question, self.config.max_sentences)?;
         let floor = evidence.first().map_or(0.0, |best| best.score * self.config.min_share);
         evidence.retain(|further| further.score >= floor);
-        evidence
+        Ok(evidence)
     }
 
     /// The index it answers from.
-    pub fn index(&self) -> &Bm25Index {
-        &self.index
+    pub fn index(&self) -> &Index {
+        self.retriever.index()
     }
 }
 
@@ -103,7 +106,8 @@ impl LanguageModel for ExtractiveModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> slm_core::Result<ChatResponse> {
-        let evidence = self.evidence(request.last_user());
+        let evidence =
+            self.evidence(request.last_user()).map_err(|error| failed(&self.config.name, error))?;
         let mut response = ChatResponse::abstained(&self.config.name, "");
         if evidence.first().is_none_or(|best| best.coverage < self.config.min_coverage) {
             // The only piece: whether the caller wants more does not matter.
@@ -121,6 +125,14 @@ impl LanguageModel for ExtractiveModel {
             }
         }
         Ok(response)
+    }
+}
+
+/// An error of this crate as one of a model.
+pub(super) fn failed(model: &str, error: Error) -> slm_core::Error {
+    match error {
+        Error::Model(error) => error,
+        other => slm_core::Error::model(model, other),
     }
 }
 

@@ -67,6 +67,12 @@ impl Chunk {
     pub fn range(&self) -> Range<usize> {
         self.start..self.end
     }
+
+    /// The text of the chunk after the headings that stand before it, for who reads it on its own.
+    pub fn with_context(&self, text: &str) -> String {
+        let above: Vec<&str> = self.heading.iter().take(self.inherited).map(String::as_str).collect();
+        if above.is_empty() { text.to_owned() } else { format!("{}\n{text}", above.join(" > ")) }
+    }
 }
 
 /// Cuts a document, Markdown or plain text, into chunks, in order.

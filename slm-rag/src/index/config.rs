@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunk::ChunkConfig;
 use crate::text::{Stemming, StopWords};
+use crate::vectors::VectorConfig;
 use crate::{Error, Result};
 
 /// How documents are cut, read and scored.
@@ -22,6 +23,8 @@ pub struct IndexConfig {
     pub k1: f64,
     /// BM25's normalisation by length, 0 (none) to 1 (full).
     pub b: f64,
+    /// How vectors are kept and searched, where there are any.
+    pub vectors: VectorConfig,
 }
 
 impl Default for IndexConfig {
@@ -34,12 +37,13 @@ impl Default for IndexConfig {
             heading_weight: 3,
             k1: 1.2,
             b: 0.75,
+            vectors: VectorConfig::default(),
         }
     }
 }
 
 impl IndexConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.chunk.max_words == 0 {
             return Err(Error::config("max_words", "expected at least 1, got 0"));
         }
@@ -55,6 +59,6 @@ impl IndexConfig {
         if !(0.0..=1.0).contains(&self.b) {
             return Err(Error::config("b", format!("expected 0 to 1, got {}", self.b)));
         }
-        Ok(())
+        self.vectors.check()
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slm_core::Citation;
 
-use super::{Bm25Index, Hit, Sentence};
-use crate::text::{is_question_word, stemmed, term_spans};
+use super::{Hit, Index, Sentence};
+use crate::Result;
+use crate::text::stemmed;
 
 /// Weight of what the surroundings of a sentence (its chunk and the headings above) share with the question,
 /// against 1 for the sentence itself.
@@ -43,16 +44,19 @@ impl Question {
     }
 }
 
-impl Bm25Index {
+impl Index {
     /// The best `limit` sentences of the given hits, best first; equal ones in order of the hits and of the text.
     ///
     /// A sentence scores by the content words of the question that it has itself, those that stand around it,
     /// and how well its chunk ranks; words count by their rarity in the index. A question without a content word
     /// ("What is it?") has no evidence.
-    pub fn best_sentences(&self, hits: &[Hit<'_>], question: &str, limit: usize) -> Vec<Evidence> {
-        let question = self.question(question);
+    ///
+    /// # Errors
+    /// When the index cannot be read or is damaged.
+    pub fn best_sentences(&self, hits: &[Hit], question: &str, limit: usize) -> Result<Vec<Evidence>> {
+        let question = self.question(question)?;
         if question.total <= 0.0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let top = hits.iter().map(|hit| hit.score).fold(f64::MIN_POSITIVE, f64::max);
         let mut found: Vec<Evidence> =
@@ -64,25 +68,23 @@ impl Bm25Index {
             seen.insert((source.clone(), *start, *end))
         });
         found.truncate(limit);
-        found
+        Ok(found)
     }
 
-    fn sentences_of(&self, hit: &Hit<'_>, question: &Question, rank: f64) -> Vec<Evidence> {
-        let Some(entry) = self.entries.get(hit.id) else {
-            return Vec::new();
-        };
-        let ordinals = entry.sentences.iter().filter_map(|sentence| self.ordinal(sentence));
-        let mut around: BTreeSet<String> = self.content(hit.text).chain(ordinals).collect();
+    fn sentences_of(&self, hit: &Hit, question: &Question, rank: f64) -> Vec<Evidence> {
+        let ordinals = hit.sentences.iter().filter_map(|sentence| self.ordinal(sentence));
+        let mut around: BTreeSet<String> = self.content(&hit.text).into_iter().chain(ordinals).collect();
         around.extend(hit.chunk.heading.iter().flat_map(|heading| self.content(heading)));
         let coverage = question.share(&around);
         let evidence = |sentence: &Sentence| {
-            let text = self.text_of(hit.id, sentence.start, sentence.end).to_owned();
-            let own = question.share(&self.content(&text).chain(self.ordinal(sentence)).collect());
+            let text = hit.span(sentence.start, sentence.end).to_owned();
+            let own =
+                question.share(&self.content(&text).into_iter().chain(self.ordinal(sentence)).collect());
             let score = own + CONTEXT * coverage + RANK * rank;
             let (source, start, end) = (hit.chunk.source.clone(), sentence.start, sentence.end);
             Evidence { citation: Citation { source, start, end, text }, score, coverage }
         };
-        entry.sentences.iter().map(evidence).collect()
+        hit.sentences.iter().map(evidence).collect()
     }
 
     /// The word for the place of a numbered item: item 1 answers to "the first step".
@@ -91,20 +93,13 @@ impl Bm25Index {
         Some(stemmed(word, self.config.stemming))
     }
 
-    fn question(&self, text: &str) -> Question {
-        let weights: BTreeMap<String, f64> =
-            self.content(text).map(|term| (self.idf(&term), term)).map(|(w, t)| (t, w)).collect();
+    fn question(&self, text: &str) -> Result<Question> {
+        let mut weights = BTreeMap::new();
+        for term in self.content(text) {
+            let weight = self.idf(&term)?;
+            weights.insert(term, weight);
+        }
         let total = weights.values().sum();
-        Question { weights, total }
-    }
-
-    /// The terms of a text that say what it is about.
-    pub(crate) fn content(&self, text: &str) -> impl Iterator<Item = String> {
-        let words: Vec<String> = term_spans(text)
-            .map(|(start, end)| text.get(start..end).unwrap_or("").to_lowercase())
-            .filter(|word| !is_question_word(word))
-            .collect();
-        let stemming = self.config.stemming;
-        words.into_iter().map(move |word| stemmed(&word, stemming))
+        Ok(Question { weights, total })
     }
 }

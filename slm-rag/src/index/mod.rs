@@ -1,198 +1,207 @@
-//! [`Bm25Index`]: documents in memory, searched by words.
+//! [`Index`]: documents searched by words and by vectors.
 
 mod config;
 mod evidence;
-mod store;
+mod file;
+mod metadata;
+mod ranking;
+mod segment;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
 pub use config::IndexConfig;
 pub use evidence::Evidence;
-use serde::{Deserialize, Serialize};
-use slm_core::Citation;
+pub(crate) use file::write_whole;
+pub use metadata::{Filter, Metadata, Value};
+pub(crate) use ranking::Ranked;
+pub(crate) use segment::{Segment, SegmentBuilder, Sentence, merge};
+use slm_core::{Citation, Embedder};
 use slm_data::Document;
 
-use crate::chunk::{Chunk, Statement, chunk, statements};
-use crate::text::{StopWords, is_function_word, stemmed, term_spans, word_count};
+use crate::chunk::Chunk;
+use crate::text::word_count;
 use crate::{Error, Result};
 
-/// An exact index of chunks, ranked by BM25.
+/// An index of chunks, exact for words (BM25) and exact or approximate for vectors.
 ///
-/// The score is Lucene's: the sum over the query's terms of `idf · tf / (tf + k1 · (1 - b + b · length / mean
-/// length))` with `idf = ln(1 + (N - n + 0.5) / (n + 0.5))`, where `n` of `N` chunks have the term (Robertson & Zaragoza
-/// 2009; Kamphuis et al. 2020 compare the variants). A chunk is read together with the headings above it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Bm25Index {
+/// It does not change: what a [`Store`](crate::Store) adds or deletes is in the index that it gives out afterwards.
+/// An index may be shared between threads. One that was built in memory holds its documents; that of a store
+/// reads them where they are needed.
+#[derive(Debug, Clone)]
+pub struct Index {
     config: IndexConfig,
-    documents: Vec<Document>,
-    entries: Vec<Entry>,
-    /// Per term, the entries that have it and how often, in order.
-    postings: BTreeMap<String, Vec<(u32, u32)>>,
-    /// Terms of all entries together.
+    parts: Vec<Part>,
+    /// Chunks that can be found.
+    chunks: usize,
+    /// Terms of these chunks together.
     total_length: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    document: u32,
-    chunk: Chunk,
-    /// Terms of the chunk and of the headings above it.
-    length: u32,
-    sentences: Vec<Sentence>,
-}
-
-/// What may be quoted, as bytes of the document, and the number of the list item it is in (0: none).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Sentence {
-    start: usize,
-    end: usize,
-    number: u32,
+/// A segment as it is now.
+#[derive(Debug, Clone)]
+struct Part {
+    segment: Arc<Segment>,
+    /// Number of its first chunk.
+    first: usize,
+    /// Deleted documents, in order.
+    dead: Arc<Vec<u32>>,
+    /// Which chunks can be found, where not all can.
+    alive: Option<Vec<bool>>,
 }
 
 /// A chunk found, best first.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Hit<'a> {
+pub struct Hit {
     /// Number of the chunk in the index.
     pub id: usize,
     /// Where it is.
-    pub chunk: &'a Chunk,
+    pub chunk: Chunk,
     /// What it says.
-    pub text: &'a str,
-    /// Its BM25 score: larger is better, comparable within one query only.
+    pub text: String,
+    /// Its score: larger is better, comparable within one search only.
     pub score: f64,
+    /// What may be quoted of it.
+    pub(crate) sentences: Vec<Sentence>,
 }
 
-impl Hit<'_> {
+impl Hit {
     /// The whole chunk as a citation.
     pub fn citation(&self) -> Citation {
-        let Chunk { source, start, end, .. } = self.chunk;
-        Citation { source: source.clone(), start: *start, end: *end, text: self.text.to_owned() }
+        let Chunk { source, start, end, .. } = &self.chunk;
+        Citation { source: source.clone(), start: *start, end: *end, text: self.text.clone() }
+    }
+
+    /// Bytes of its document, within the chunk.
+    pub(crate) fn span(&self, start: usize, end: usize) -> &str {
+        let from = |at: usize| at.checked_sub(self.chunk.start);
+        from(start).zip(from(end)).and_then(|(start, end)| self.text.get(start..end)).unwrap_or("")
+    }
+
+    /// The beginning of the chunk, at most `max_words` long, to the end of a sentence; all of it where it fits.
+    pub(crate) fn excerpt(&self, max_words: usize) -> Option<Citation> {
+        let whole = self.citation();
+        if word_count(&whole.text) <= max_words {
+            return Some(whole);
+        }
+        let up_to = |sentence: &Sentence| self.span(whole.start, sentence.end);
+        let last = self.sentences.iter().rev().find(|sentence| word_count(up_to(sentence)) <= max_words)?;
+        Some(Citation { end: last.end, text: up_to(last).to_owned(), ..whole })
     }
 }
 
-impl Bm25Index {
-    /// Cuts and indexes documents.
+impl Index {
+    /// Cuts and indexes documents, in memory, by their words.
     ///
     /// # Errors
     /// When there is no document or none has a word, two have one identifier, or the configuration is out of
     /// range.
     pub fn build(documents: &[Document], config: &IndexConfig) -> Result<Self> {
+        Self::build_from(documents, config, None)
+    }
+
+    /// As [`build`](Self::build), and a vector for each chunk, of its text and the headings above it.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and when the embedder fails.
+    pub fn build_with_vectors(
+        documents: &[Document],
+        config: &IndexConfig,
+        embedder: &dyn Embedder,
+    ) -> Result<Self> {
+        Self::build_from(documents, config, Some(embedder))
+    }
+
+    fn build_from(
+        documents: &[Document],
+        config: &IndexConfig,
+        embedder: Option<&dyn Embedder>,
+    ) -> Result<Self> {
         config.check()?;
         let mut ids = BTreeSet::new();
         if let Some(twice) = documents.iter().find(|document| !ids.insert(&document.id)) {
             return Err(Error::DuplicateDocument { id: twice.id.clone() });
         }
-        let mut index = Self {
-            config: config.clone(),
-            documents: documents.to_vec(),
-            entries: Vec::new(),
-            postings: BTreeMap::new(),
-            total_length: 0,
-        };
-        for (number, document) in (0..).zip(documents) {
-            index.add(number, document);
-        }
-        if index.postings.is_empty() {
+        let none = Metadata::new();
+        let mut builder = SegmentBuilder::new(config, Vec::new(), embedder)?;
+        let bare: Vec<(&Document, &Metadata)> = documents.iter().map(|document| (document, &none)).collect();
+        builder.add(&bare)?;
+        if builder.is_wordless() {
             let hint = "give at least one document with words other than stop words";
             return Err(Error::NoText { documents: documents.len(), hint });
         }
-        Ok(index)
+        let segment = Segment::from_bytes(builder.finish()?, Path::new("(memory)"))?;
+        Ok(Self::of(config.clone(), vec![(Arc::new(segment), Arc::default())]))
     }
 
-    fn add(&mut self, number: u32, document: &Document) {
-        let quotable: Vec<Statement> =
-            statements(&document.text).into_iter().filter(|statement| !statement.is_heading).collect();
-        for chunk in chunk(document, &self.config.chunk) {
-            let text = document.text.get(chunk.range()).unwrap_or("");
-            let counts = self.counts(&chunk, text);
-            let length = counts.values().sum();
-            let id = self.entries.len() as u32;
-            for (term, count) in counts {
-                self.postings.entry(term).or_default().push((id, count));
-            }
-            self.total_length += u64::from(length);
-            let within = |quote: &Statement| Sentence {
-                start: quote.range.start.max(chunk.start),
-                end: quote.range.end.min(chunk.end),
-                number: quote.number,
-            };
-            let sentences = quotable.iter().map(within).filter(|s| s.start < s.end).collect();
-            self.entries.push(Entry { document: number, chunk, length, sentences });
-        }
-    }
-
-    /// How often a chunk has each term. Headings above the chunk are read with it, and count more, as do its own.
-    fn counts(&self, chunk: &Chunk, text: &str) -> BTreeMap<String, u32> {
-        let weight = self.config.heading_weight;
-        let headings = (0..).zip(&chunk.heading).map(|(depth, heading)| {
-            let is_in_text = depth >= chunk.inherited;
-            (heading.as_str(), if is_in_text { weight - 1 } else { weight })
-        });
-        let mut counts = BTreeMap::new();
-        for (part, weight) in headings.chain([(text, 1)]).filter(|(_, weight)| *weight > 0) {
-            for term in self.terms(part) {
-                *counts.entry(term).or_insert(0) += weight;
-            }
-        }
-        counts
-    }
-
-    /// The best `k` chunks for a query; fewer where fewer have one of its words. Equal scores are in the
-    /// order of the documents.
-    pub fn search(&self, query: &str, k: usize) -> Vec<Hit<'_>> {
-        self.ranked(self.terms(query), k)
-    }
-
-    /// As [`search`](Self::search), but without the words of asking (`what`, `how`, `should I`), which say
-    /// nothing about the subject and are rare in documents. English only.
-    pub fn search_question(&self, question: &str, k: usize) -> Vec<Hit<'_>> {
-        self.ranked(self.content(question), k)
-    }
-
-    fn ranked(&self, terms: impl Iterator<Item = String>, k: usize) -> Vec<Hit<'_>> {
-        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-        for term in terms {
-            *counts.entry(term).or_insert(0) += 1;
-        }
-        let mut scores = vec![0.0_f64; self.entries.len()];
-        for (term, count) in &counts {
-            let weight = self.idf(term) * f64::from(*count);
-            for &(id, tf) in self.postings.get(term).into_iter().flatten() {
-                if let (Some(score), Some(entry)) =
-                    (scores.get_mut(id as usize), self.entries.get(id as usize))
-                {
-                    *score += weight * self.saturated(tf, entry.length);
+    /// An index of segments, each with its deleted documents.
+    pub(crate) fn of(config: IndexConfig, segments: Vec<(Arc<Segment>, Arc<Vec<u32>>)>) -> Self {
+        let mut index = Self { config, parts: Vec::new(), chunks: 0, total_length: 0 };
+        let mut first = 0;
+        for (segment, dead) in segments {
+            let alive = (!dead.is_empty()).then(|| alive(&segment, &dead));
+            let count = segment.len();
+            for entry in 0..count {
+                if alive.as_ref().is_none_or(|alive| alive.get(entry) == Some(&true)) {
+                    index.chunks += 1;
+                    index.total_length += u64::from(segment.length(entry as u32));
                 }
             }
+            index.parts.push(Part { segment, first, dead, alive });
+            first += count;
         }
-        let mut ranked: Vec<(usize, f64)> =
-            scores.into_iter().enumerate().filter(|&(_, score)| score > 0.0).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        ranked.truncate(k);
-        ranked.into_iter().filter_map(|(id, score)| self.hit(id, score)).collect()
+        index
     }
 
-    /// The beginning of a chunk, at most `max_words` long, to the end of a sentence; the whole chunk where it fits.
-    pub(crate) fn excerpt(&self, hit: &Hit<'_>, max_words: usize) -> Option<Citation> {
-        let whole = hit.citation();
-        if word_count(&whole.text) <= max_words {
-            return Some(whole);
-        }
-        let sentences = &self.entries.get(hit.id)?.sentences;
-        let up_to = |sentence: &Sentence| self.text_of(hit.id, whole.start, sentence.end);
-        let last = sentences.iter().rev().find(|sentence| word_count(up_to(sentence)) <= max_words)?;
-        Some(Citation { end: last.end, text: up_to(last).to_owned(), ..whole })
+    /// A document, as it was given; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn document(&self, id: &str) -> Result<Option<Document>> {
+        let found = self.rows().find(|(_, row)| row.id == id);
+        found.map(|(segment, row)| Ok(Document { id: row.id.clone(), text: segment.text(row)? })).transpose()
     }
 
-    /// The documents, as they were given.
-    pub fn documents(&self) -> &[Document] {
-        &self.documents
+    /// What is known of a document besides its text.
+    pub fn metadata(&self, id: &str) -> Option<&Metadata> {
+        self.rows().find(|(_, row)| row.id == id).map(|(_, row)| &row.metadata)
     }
 
-    /// The chunks, in the order of the documents.
-    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &Chunk> {
-        self.entries.iter().map(|entry| &entry.chunk)
+    /// The identifiers of the documents, in the order in which they were added.
+    pub fn documents(&self) -> impl Iterator<Item = &str> {
+        self.rows().map(|(_, row)| row.id.as_str())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&Segment, &segment::DocumentRow)> {
+        self.parts.iter().flat_map(|part| {
+            let rows = (0_u32..).zip(&part.segment.documents);
+            rows.filter(|(n, _)| part.dead.binary_search(n).is_err()).map(|(_, row)| (&*part.segment, row))
+        })
+    }
+
+    /// How many chunks there are.
+    pub fn chunk_count(&self) -> usize {
+        self.chunks
+    }
+
+    /// The chunks, in the order of the documents, with a score of 0.
+    ///
+    /// # Errors
+    /// Each, when it cannot be read or is damaged.
+    pub fn chunks(&self) -> impl Iterator<Item = Result<Hit>> {
+        self.parts.iter().flat_map(move |part| {
+            let entries = 0..part.segment.len();
+            entries.filter(|&entry| part.is_alive(entry)).map(|entry| self.hit(part.first + entry, 0.0))
+        })
+    }
+
+    /// Whether every segment has vectors, of which length.
+    pub fn dimension(&self) -> Option<usize> {
+        let mut dimensions = self.parts.iter().map(|p| p.segment.vectors.as_ref().map(|v| v.dimension()));
+        let first = dimensions.next().flatten()?;
+        dimensions.all(|dimension| dimension == Some(first)).then_some(first)
     }
 
     /// How the index was built.
@@ -200,66 +209,25 @@ impl Bm25Index {
         &self.config
     }
 
-    fn hit(&self, id: usize, score: f64) -> Option<Hit<'_>> {
-        let chunk = &self.entries.get(id)?.chunk;
-        Some(Hit { id, chunk, text: self.text_of(id, chunk.start, chunk.end), score })
-    }
-
-    /// Bytes of the document of an entry.
-    fn text_of(&self, id: usize, start: usize, end: usize) -> &str {
-        let document = self.entries.get(id).and_then(|entry| self.documents.get(entry.document as usize));
-        document.and_then(|document| document.text.get(start..end)).unwrap_or("")
-    }
-
-    fn saturated(&self, tf: u32, length: u32) -> f64 {
-        let mean = self.total_length as f64 / self.entries.len().max(1) as f64;
-        let IndexConfig { k1, b, .. } = self.config;
-        let tf = f64::from(tf);
-        tf / (tf + k1 * (1.0 - b + b * f64::from(length) / mean))
-    }
-
-    /// Rarity of a term; a term that no chunk has is the rarest.
-    fn idf(&self, term: &str) -> f64 {
-        let n = self.postings.get(term).map_or(0, Vec::len) as f64;
-        (1.0 + (self.entries.len() as f64 - n + 0.5) / (n + 0.5)).ln()
-    }
-
-    /// The terms of a text, in the form of the index.
-    fn terms(&self, text: &str) -> impl Iterator<Item = String> {
-        let IndexConfig { stemming, stop_words, .. } = self.config;
-        let word = |(start, end)| text.get(start..end).unwrap_or("").to_lowercase();
-        let kept = move |word: &String| stop_words == StopWords::Off || !is_function_word(word);
-        term_spans(text)
-            .map(word)
-            .filter(kept)
-            .map(move |word| stemmed(&word, stemming))
-            .collect::<Vec<_>>()
-            .into_iter()
+    pub(crate) fn hit(&self, id: usize, score: f64) -> Result<Hit> {
+        let part = self.parts.get(self.parts.partition_point(|part| part.first <= id).saturating_sub(1));
+        let part = part.ok_or_else(|| Error::config("id", format!("expected a chunk, got {id}")))?;
+        let segment::Entry { chunk, text, sentences } = part.segment.entry((id - part.first) as u32)?;
+        Ok(Hit { id, chunk, text, score, sentences })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scores_are_those_of_the_formula() -> Result<()> {
-        let texts = ["disk full disk", "network slow", "disk"];
-        let documents: Vec<Document> =
-            (0..).zip(texts).map(|(n, text)| Document { id: format!("{n}"), text: text.into() }).collect();
-        let index = Bm25Index::build(&documents, &IndexConfig::default())?;
-        let idf = (1.0_f64 + (3.0 - 2.0 + 0.5) / 2.5).ln();
-        let expected = |tf: f64, length: f64| idf * tf / (tf + 1.2 * (0.25 + 0.75 * length / 2.0));
-        let hits = index.search("disks", 9);
-        let got: Vec<(usize, f64)> = hits.iter().map(|hit| (hit.id, hit.score)).collect();
-        let wanted = [(2, expected(1.0, 1.0)), (0, expected(2.0, 3.0))];
-        for ((id, score), (wanted_id, wanted_score)) in got.iter().zip(wanted) {
-            assert_eq!(*id, wanted_id);
-            assert!((score - wanted_score).abs() < 1e-12, "{score} {wanted_score}");
-        }
-        assert_eq!(got.len(), 2);
-        let twice: Vec<f64> = index.search("disk disk", 9).iter().map(|hit| hit.score).collect();
-        assert!((twice[0] - 2.0 * got[0].1).abs() < 1e-12, "a repeated term counts twice");
-        Ok(())
+impl Part {
+    fn is_alive(&self, entry: usize) -> bool {
+        self.alive.as_ref().is_none_or(|alive| alive.get(entry) == Some(&true))
     }
+}
+
+fn alive(segment: &Segment, dead: &[u32]) -> Vec<bool> {
+    let mut alive = vec![true; segment.len()];
+    for row in dead.iter().filter_map(|n| segment.documents.get(*n as usize)) {
+        let entries = row.first_entry as usize..(row.first_entry + row.entries) as usize;
+        alive.get_mut(entries).into_iter().flatten().for_each(|alive| *alive = false);
+    }
+    alive
 }

@@ -1,5 +1,7 @@
 //! A few pages about a small observatory, written for these tests.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use slm_data::Document;
 
 pub(crate) fn pages() -> Vec<Document> {
@@ -26,4 +28,33 @@ pub(crate) fn pages() -> Vec<Document> {
     ]
     .map(|(id, text)| Document { id: id.into(), text: text.into() })
     .into()
+}
+
+/// An embedder of words: each has one of 64 places.
+pub(crate) struct Bag;
+
+impl Bag {
+    pub(crate) fn vector(text: &str) -> Vec<f32> {
+        let mut vector = vec![0.0_f32; 64];
+        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            let hash = word
+                .to_lowercase()
+                .bytes()
+                .fold(7_u64, |h, b| h.wrapping_mul(131).wrapping_add(u64::from(b)));
+            vector[(hash % 61) as usize] += 1.0;
+        }
+        vector[63] += 0.01;
+        let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        vector.iter().map(|x| x / norm).collect()
+    }
+}
+
+impl slm_core::Embedder for Bag {
+    fn dimension(&self) -> usize {
+        64
+    }
+
+    fn embed(&self, texts: &[&str]) -> slm_core::Result<Vec<Vec<f32>>> {
+        Ok(texts.iter().map(|text| Self::vector(text)).collect())
+    }
 }

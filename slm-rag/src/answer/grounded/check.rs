@@ -9,7 +9,7 @@ use super::marks::BareText;
 use super::prompt::Passage;
 use super::support::Vocabulary;
 use crate::chunk::statements;
-use crate::index::Bm25Index;
+use crate::index::Index;
 
 /// A sentence of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct CheckedSentence {
 /// Checks each sentence. The whole text is checked: what is between sentences is white space, marks and the
 /// numbers of lists.
 pub(super) fn check(
-    index: &Bm25Index,
+    index: &Index,
     answer: &BareText,
     passages: &[Passage],
     config: &GroundedConfig,
@@ -67,7 +67,7 @@ pub(super) fn check(
     checked
 }
 
-fn vocabulary(index: &Bm25Index, passages: &[Passage], chosen: &[usize]) -> Vocabulary {
+fn vocabulary(index: &Index, passages: &[Passage], chosen: &[usize]) -> Vocabulary {
     let mut vocabulary = Vocabulary::default();
     for passage in chosen.iter().filter_map(|&passage| passages.get(passage)) {
         vocabulary.read(index, &passage.title);

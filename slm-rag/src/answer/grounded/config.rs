@@ -47,6 +47,9 @@ pub struct GroundedConfig {
     pub unmarked: Unmarked,
     /// What becomes of a sentence that its passages do not support.
     pub unsupported: Unsupported,
+    /// Whether the inner model is asked once more where a sentence is not supported, with that sentence named. The
+    /// better of both answers counts, and is treated as [`unsupported`](Self::unsupported) says.
+    pub repair: bool,
     /// What follows such a sentence with [`Unsupported::Flag`].
     pub flag_text: String,
     /// What it says when it abstains.
@@ -65,6 +68,7 @@ impl Default for GroundedConfig {
             min_support: 0.8,
             unmarked: Unmarked::Attribute,
             unsupported: Unsupported::Remove,
+            repair: false,
             flag_text: "(not found in the documents)".to_owned(),
             abstain_text: "The documents do not answer this.".to_owned(),
         }

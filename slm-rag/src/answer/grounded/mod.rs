@@ -7,26 +7,25 @@ mod prompt;
 mod support;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 pub use check::CheckedSentence;
 pub use config::{GroundedConfig, Unmarked, Unsupported};
 use prompt::Passage;
 use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
 
-use super::extractive::emit;
+use super::extractive::{emit, failed};
 use crate::Result;
-use crate::index::Bm25Index;
+use crate::retrieve::Retriever;
 
 /// Puts passages before a model and lets through what they support.
 ///
 /// Each sentence of the answer is checked against the passages that it marks, `[1]`. The check is of words and
-/// numbers: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
+/// quantities: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
 /// exist are dropped; those that stay are numbered anew, so that `[k]` is the `k`-th citation of the response. The
 /// answer streams sentence by sentence once it is complete and checked.
 #[derive(Debug, Clone)]
 pub struct GroundedModel<M> {
-    index: Arc<Bm25Index>,
+    retriever: Retriever,
     model: M,
     config: GroundedConfig,
 }
@@ -48,13 +47,13 @@ pub struct GroundedAnswer {
 type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 impl<M: LanguageModel> GroundedModel<M> {
-    /// A model over an index, which may be shared.
+    /// A model over a retriever, or over an index, which may be shared.
     ///
     /// # Errors
     /// When the configuration is out of range.
-    pub fn new(index: impl Into<Arc<Bm25Index>>, model: M, config: GroundedConfig) -> Result<Self> {
+    pub fn new(retriever: impl Into<Retriever>, model: M, config: GroundedConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { index: index.into(), model, config })
+        Ok(Self { retriever: retriever.into(), model, config })
     }
 
     /// Answers as [`LanguageModel::stream`], and tells which sentence rests on what.
@@ -74,10 +73,14 @@ impl<M: LanguageModel> GroundedModel<M> {
             self.abstain(&mut answer.response, on_text);
             return Ok(answer);
         }
-        answer.response = self.model.chat(&prompt::prompt(request, &passages, &self.config.instructions))?;
-        let unmarked = marks::unmark(&answer.response.text, passages.len());
-        answer.dropped_marks = unmarked.dropped;
-        answer.sentences = check::check(&self.index, &unmarked, &passages, &self.config);
+        let asked = prompt::prompt(request, &passages, &self.config.instructions);
+        self.ask(&asked, &passages, &mut answer)?;
+        if self.config.repair
+            && answer.response.finish_reason == FinishReason::Stop
+            && answer.sentences.iter().any(|sentence| !sentence.supported)
+        {
+            self.repair(&asked, &passages, &mut answer)?;
+        }
         answer.response.text.clear();
         answer.response.citations.clear();
         let all_supported = answer.sentences.iter().all(|sentence| sentence.supported);
@@ -94,9 +97,43 @@ impl<M: LanguageModel> GroundedModel<M> {
         Ok(answer)
     }
 
+    /// Lets the inner model answer, and checks what it says.
+    fn ask(
+        &self,
+        asked: &ChatRequest,
+        passages: &[Passage],
+        answer: &mut GroundedAnswer,
+    ) -> slm_core::Result<()> {
+        answer.response = self.model.chat(asked)?;
+        let unmarked = marks::unmark(&answer.response.text, passages.len());
+        answer.dropped_marks = unmarked.dropped;
+        answer.sentences = check::check(self.retriever.index(), &unmarked, passages, &self.config);
+        Ok(())
+    }
+
+    /// Asks once more, and keeps the answer of which the larger share is supported.
+    fn repair(
+        &self,
+        asked: &ChatRequest,
+        passages: &[Passage],
+        answer: &mut GroundedAnswer,
+    ) -> slm_core::Result<()> {
+        let mut second = answer.clone();
+        self.ask(&prompt::repair(asked, answer), passages, &mut second)?;
+        let usage = answer.response.usage;
+        if share(&second.sentences) > share(&answer.sentences) {
+            *answer = second;
+            answer.response.usage += usage;
+        } else {
+            answer.response.usage += second.response.usage;
+        }
+        Ok(())
+    }
+
     fn passages(&self, question: &str) -> slm_core::Result<Vec<Passage>> {
-        let hits = self.index.search_question(question, self.config.top_chunks);
-        let passages = prompt::passages(&self.index, &hits, self.config.max_passage_words);
+        let found = self.retriever.search(question, self.config.top_chunks);
+        let hits = found.map_err(|error| failed(&self.config.name, error))?;
+        let passages = prompt::passages(&hits, self.config.max_passage_words);
         if passages.is_empty() && !hits.is_empty() {
             let reason = format!(
                 "no sentence of the best passage fits in `max_passage_words` = {}\nhint: raise it, or index smaller chunks",
@@ -131,6 +168,12 @@ impl<M: LanguageModel> GroundedModel<M> {
             }
         }
     }
+}
+
+/// Share of the sentences that are supported.
+fn share(sentences: &[CheckedSentence]) -> f64 {
+    let supported = sentences.iter().filter(|sentence| sentence.supported).count();
+    supported as f64 / sentences.len().max(1) as f64
 }
 
 /// The sentence with its marks before the punctuation at its end. `numbers` are the passages cited so far.

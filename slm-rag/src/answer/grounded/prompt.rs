@@ -2,7 +2,8 @@
 
 use slm_core::{ChatRequest, Citation, Message, Role};
 
-use crate::index::{Bm25Index, Hit};
+use super::GroundedAnswer;
+use crate::index::Hit;
 use crate::text::word_count;
 
 /// A passage as the model sees it.
@@ -14,11 +15,11 @@ pub(super) struct Passage {
 }
 
 /// The passages of the hits, best first, with at most `max_words` words; the last one may be cut.
-pub(super) fn passages(index: &Bm25Index, hits: &[Hit<'_>], max_words: usize) -> Vec<Passage> {
+pub(super) fn passages(hits: &[Hit], max_words: usize) -> Vec<Passage> {
     let mut room = max_words;
     let mut out = Vec::new();
     for hit in hits {
-        let Some(citation) = index.excerpt(hit, room) else {
+        let Some(citation) = hit.excerpt(room) else {
             break;
         };
         room = room.saturating_sub(word_count(&citation.text));
@@ -46,6 +47,19 @@ pub(super) fn prompt(request: &ChatRequest, passages: &[Passage], instructions: 
         }
     }
     ChatRequest { messages, ..request.clone() }
+}
+
+/// The request with the first answer and what is wrong with it.
+pub(super) fn repair(asked: &ChatRequest, answer: &GroundedAnswer) -> ChatRequest {
+    let wrong = answer.sentences.iter().filter(|sentence| !sentence.supported);
+    let listed: String = wrong.map(|sentence| format!("- {}\n", sentence.text)).collect();
+    let complaint = format!(
+        "The passages do not say this:\n{listed}\nAnswer the question again, from the passages only, with their numbers."
+    );
+    let mut messages = asked.messages.clone();
+    messages.push(Message::assistant(answer.response.text.clone()));
+    messages.push(Message::user(complaint));
+    ChatRequest { messages, ..asked.clone() }
 }
 
 fn with_passages(passages: &[Passage], question: &str) -> String {

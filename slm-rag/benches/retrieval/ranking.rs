@@ -1,0 +1,127 @@
+//! Test collections: is what is relevant found first?
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use slm_data::Document;
+use slm_rag::retrieve::SharedEmbedder;
+use slm_rag::{
+    ChunkConfig, Fusion, Index, IndexConfig, Precision, QueryWords, RetrieveConfig, Retriever, SearchMode,
+    VectorConfig,
+};
+
+use super::{Outcome, field, records, row};
+
+/// A question and the documents that answer it.
+struct Query {
+    text: String,
+    relevant: BTreeSet<String>,
+}
+
+pub(crate) fn all(data: &Path, embedder: Option<&SharedEmbedder>, only: &str) -> Outcome<Vec<Value>> {
+    let mut figures = Vec::new();
+    for set in ["cranfield", "cacm", "vaswani", "xquad-en"].into_iter().filter(|set| set.contains(only)) {
+        let (documents, queries) =
+            if set == "xquad-en" { xquad(data)? } else { collection(&data.join(set))? };
+        measure(set, &documents, &queries, embedder, &mut figures)?;
+    }
+    Ok(figures)
+}
+
+fn measure(
+    set: &str,
+    documents: &[Document],
+    queries: &[Query],
+    embedder: Option<&SharedEmbedder>,
+    figures: &mut Vec<Value>,
+) -> Outcome {
+    let words = RetrieveConfig { words: QueryWords::All, ..RetrieveConfig::default() };
+    let Some(embedder) = embedder else {
+        let retriever = Retriever::new(Index::build(documents, &config(Precision::Int8))?, words)?;
+        return report(set, "words", &retriever, queries, figures);
+    };
+    for precision in [Precision::Float32, Precision::Int8] {
+        let start = std::time::Instant::now();
+        let index = Arc::new(Index::build_with_vectors(documents, &config(precision), embedder.as_ref())?);
+        eprintln!("{set}: {} texts embedded in {:.0} s", documents.len(), start.elapsed().as_secs_f64());
+        let with = |change: RetrieveConfig| -> Outcome<Retriever> {
+            Ok(Retriever::new(Arc::clone(&index), change)?.with_embedder(Arc::clone(embedder))?)
+        };
+        let vectors = RetrieveConfig { mode: SearchMode::Vectors, ..words.clone() };
+        report(set, &format!("vectors, {precision:?}"), &with(vectors)?, queries, figures)?;
+        if precision == Precision::Float32 {
+            continue;
+        }
+        let only_words = RetrieveConfig { mode: SearchMode::Words, ..words.clone() };
+        report(set, "words", &with(only_words)?, queries, figures)?;
+        let places = Fusion::ReciprocalRank { constant: 60.0 };
+        let places = RetrieveConfig { fusion: places, ..words.clone() };
+        report(set, "hybrid by places", &with(places)?, queries, figures)?;
+        report(set, "hybrid by scores", &with(words.clone())?, queries, figures)?;
+    }
+    Ok(())
+}
+
+/// One chunk per document, as the references have it.
+fn config(precision: Precision) -> IndexConfig {
+    let vectors = VectorConfig { precision, ..VectorConfig::default() };
+    IndexConfig { chunk: ChunkConfig::whole(), vectors, ..IndexConfig::default() }
+}
+
+fn report(
+    set: &str,
+    search: &str,
+    retriever: &Retriever,
+    queries: &[Query],
+    figures: &mut Vec<Value>,
+) -> Outcome {
+    let (mut ndcg, mut recall, mut reciprocal) = (0.0, 0.0, 0.0);
+    for query in queries {
+        let hits = retriever.search(&query.text, 10)?;
+        let is_relevant: Vec<bool> =
+            hits.iter().map(|hit| query.relevant.contains(&hit.chunk.source)).collect();
+        let gain = |place: usize| 1.0 / (place as f64 + 2.0).log2();
+        let found = is_relevant.iter().enumerate().filter(|(_, relevant)| **relevant);
+        let ideal: f64 = (0..query.relevant.len().min(10)).map(gain).sum();
+        ndcg += found.clone().map(|(place, _)| gain(place)).sum::<f64>() / ideal;
+        recall += found.clone().count() as f64 / query.relevant.len() as f64;
+        reciprocal += found.map(|(place, _)| 1.0 / (place as f64 + 1.0)).next().unwrap_or(0.0);
+    }
+    let mean = |sum: f64| (1e4 * sum / queries.len() as f64).round() / 1e4;
+    let (ndcg, recall, mrr) = (mean(ndcg), mean(recall), mean(reciprocal));
+    let figure = json!({ "set": set, "search": search, "queries": queries.len(), "ndcg_10": ndcg, "recall_10": recall,
+        "mrr_10": mrr });
+    row(figures, figure);
+    Ok(())
+}
+
+fn collection(folder: &Path) -> Outcome<(Vec<Document>, Vec<Query>)> {
+    let text = |record: &Value| format!("{}\n\n{}", field(record, "title"), field(record, "text"));
+    let document = |record: &Value| Document { id: field(record, "_id").to_owned(), text: text(record) };
+    let documents = records(&folder.join("corpus.jsonl.gz"))?.iter().map(document).collect();
+    let mut queries = Vec::new();
+    for record in records(&folder.join("queries_qrels.jsonl"))? {
+        let grades = record["qrels"].as_object().ok_or("a query without judgements")?;
+        let relevant = grades.iter().filter(|(_, grade)| grade.as_f64().unwrap_or(0.0) > 0.0);
+        let relevant: BTreeSet<String> = relevant.map(|(id, _)| id.clone()).collect();
+        if !relevant.is_empty() {
+            queries.push(Query { text: field(&record, "text").to_owned(), relevant });
+        }
+    }
+    Ok((documents, queries))
+}
+
+/// Each question belongs to its paragraph.
+fn xquad(data: &Path) -> Outcome<(Vec<Document>, Vec<Query>)> {
+    let (mut documents, mut queries) = (Vec::new(), Vec::new());
+    for (n, paragraph) in records(&data.join("xquad-en/paragraphs.jsonl.gz"))?.iter().enumerate() {
+        documents.push(Document { id: n.to_string(), text: field(paragraph, "context").to_owned() });
+        for record in paragraph["qas"].as_array().ok_or("a paragraph without questions")? {
+            let relevant = [n.to_string()].into();
+            queries.push(Query { text: field(record, "question").to_owned(), relevant });
+        }
+    }
+    Ok((documents, queries))
+}

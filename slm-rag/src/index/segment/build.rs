@@ -1,0 +1,253 @@
+//! Documents to a segment.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use rayon::prelude::*;
+use slm_core::Embedder;
+use slm_data::Document;
+
+use super::bytes::Span;
+use super::postings::Postings;
+use super::{
+    Dictionary, Directory, DocumentRow, EntryBlob, EntryRow, HEADER, MAGIC, Sentence, TermRow, VERSION,
+};
+use crate::chunk::{Chunk, Statement, chunk, statements};
+use crate::index::config::IndexConfig;
+use crate::index::metadata::Metadata;
+use crate::text::{WordForms, for_each_word};
+use crate::vectors::{VectorConfig, Vectors};
+use crate::{Error, Result};
+
+/// Where a segment is written to, front to back.
+pub(super) struct Output<W> {
+    writer: W,
+    at: u64,
+    hash: crc32fast::Hasher,
+}
+
+impl<W: Write> Output<W> {
+    pub(super) fn new(mut writer: W) -> std::io::Result<Self> {
+        writer.write_all(MAGIC)?;
+        writer.write_all(&VERSION.to_le_bytes())?;
+        Ok(Self { writer, at: HEADER as u64, hash: crc32fast::Hasher::new() })
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> std::io::Result<Span> {
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| std::io::Error::other(format!("a part of {} bytes is too large", bytes.len())))?;
+        let span = Span { start: self.at, length, checksum: crc32fast::hash(bytes) };
+        self.writer.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.at += u64::from(length);
+        Ok(span)
+    }
+
+    fn encode(&mut self, value: &impl serde::Serialize) -> std::io::Result<Span> {
+        self.put(&postcard::to_stdvec(value).map_err(std::io::Error::other)?)
+    }
+}
+
+/// What a segment holds in memory, as it grows.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) documents: Vec<DocumentRow>,
+    pub(super) entries: Vec<EntryRow>,
+    pub(super) dictionary: Dictionary,
+    pub(super) vectors: Option<Vectors>,
+}
+
+impl Parts {
+    /// Writes what is left of a segment; everything before is the body.
+    pub(super) fn finish<W: Write>(self, config: &IndexConfig, mut out: Output<W>) -> std::io::Result<W> {
+        let checksum = std::mem::take(&mut out.hash).finalize();
+        let directory = Directory {
+            config: config.clone(),
+            body: Span { start: HEADER as u64, length: 0, checksum },
+            documents: out.encode(&self.documents)?,
+            entries: out.encode(&self.entries)?,
+            dictionary: out.encode(&self.dictionary)?,
+            vectors: self.vectors.map(|vectors| out.encode(&vectors)).transpose()?,
+        };
+        let Span { length, checksum, .. } = out.encode(&directory)?;
+        out.writer.write_all(&length.to_le_bytes())?;
+        out.writer.write_all(&checksum.to_le_bytes())?;
+        out.writer.write_all(MAGIC)?;
+        Ok(out.writer)
+    }
+
+    /// Adds the graph of the vectors where there are enough.
+    pub(super) fn build_graph(&mut self, config: &VectorConfig) {
+        if let Some(vectors) = self.vectors.as_mut().filter(|vectors| vectors.len() >= config.graph_from) {
+            vectors.build_graph(config);
+        }
+    }
+}
+
+/// A segment in the making: texts are written at once, the rest at the end.
+pub(crate) struct SegmentBuilder<'e, W> {
+    config: IndexConfig,
+    out: Output<W>,
+    parts: Parts,
+    forms: WordForms,
+    /// By the number of the term.
+    postings: Vec<Postings>,
+    embedder: Option<&'e dyn Embedder>,
+    /// Texts of the last chunks, which have no vector yet.
+    unembedded: Vec<String>,
+}
+
+/// Texts given to the embedder at once.
+const EMBEDDED_AT_ONCE: usize = 64;
+
+impl<'e, W: Write> SegmentBuilder<'e, W> {
+    pub(crate) fn new(config: &IndexConfig, writer: W, embedder: Option<&'e dyn Embedder>) -> Result<Self> {
+        let vectors = embedder.map(|e| Vectors::new(e.dimension(), config.vectors.precision)).transpose()?;
+        Ok(Self {
+            config: config.clone(),
+            out: Output::new(writer).map_err(written)?,
+            parts: Parts { vectors, ..Parts::default() },
+            forms: WordForms::new(config.stemming, config.stop_words),
+            postings: Vec::new(),
+            embedder,
+            unembedded: Vec::new(),
+        })
+    }
+
+    /// Cuts and reads documents, in parallel, and adds them in order.
+    pub(crate) fn add(&mut self, documents: &[(&Document, &Metadata)]) -> Result<()> {
+        let config = &self.config;
+        let cuts: Vec<Vec<Cut>> = documents.par_iter().map(|(document, _)| cut(document, config)).collect();
+        for ((document, metadata), cuts) in documents.iter().zip(cuts) {
+            let text = self.out.put(document.text.as_bytes()).map_err(written)?;
+            self.parts.documents.push(DocumentRow {
+                id: document.id.clone(),
+                metadata: (*metadata).clone(),
+                text,
+                first_entry: self.parts.entries.len() as u32,
+                entries: cuts.len() as u32,
+            });
+            for cut in cuts {
+                self.push(cut)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, cut: Cut) -> Result<()> {
+        let id = self.parts.entries.len() as u32;
+        let mut counts: HashMap<u32, u32> = HashMap::with_capacity(cut.words.len());
+        for (word, count) in cut.words {
+            if let Some(term) = self.forms.number(&word) {
+                *counts.entry(term).or_insert(0) += count;
+            }
+        }
+        let length = counts.values().sum();
+        self.postings.resize(self.forms.len(), Postings::default());
+        for (term, count) in counts {
+            if let Some(postings) = self.postings.get_mut(term as usize) {
+                postings.push(id, count);
+            }
+        }
+        let bytes = postcard::to_stdvec(&cut.blob).map_err(|error| written(std::io::Error::other(error)))?;
+        let place = self.out.put(&bytes).map_err(written)?;
+        self.parts.entries.push(EntryRow { place, length });
+        if self.embedder.is_some() {
+            self.unembedded.push(cut.text);
+            if self.unembedded.len() >= EMBEDDED_AT_ONCE {
+                self.embed()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn embed(&mut self) -> Result<()> {
+        if let (Some(embedder), Some(vectors)) = (self.embedder, &mut self.parts.vectors) {
+            let texts: Vec<&str> = self.unembedded.iter().map(String::as_str).collect();
+            for vector in embedder.embed(&texts)? {
+                vectors.push(&vector)?;
+            }
+        }
+        self.unembedded.clear();
+        Ok(())
+    }
+
+    /// Whether no chunk has a word to look up.
+    pub(crate) fn is_wordless(&self) -> bool {
+        self.forms.len() == 0
+    }
+
+    /// Writes the rest.
+    pub(crate) fn finish(mut self) -> Result<W> {
+        self.embed()?;
+        let mut terms: Vec<(String, Postings)> =
+            self.forms.into_terms().into_iter().zip(self.postings).collect();
+        terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (term, postings) in terms {
+            let place = self.out.put(&postings.bytes).map_err(written)?;
+            self.parts.dictionary.push(&term, TermRow { place, count: postings.count });
+        }
+        self.parts.build_graph(&self.config.vectors);
+        self.parts.finish(&self.config, self.out).map_err(written)
+    }
+}
+
+pub(super) fn written(source: std::io::Error) -> Error {
+    Error::Write { source }
+}
+
+/// A chunk before it is put into a segment.
+struct Cut {
+    blob: EntryBlob,
+    /// Words in lower case and how often they count.
+    words: Vec<(String, u32)>,
+    /// What is embedded: the headings above, and the text.
+    text: String,
+}
+
+fn cut(document: &Document, config: &IndexConfig) -> Vec<Cut> {
+    let quotable: Vec<Statement> =
+        statements(&document.text).into_iter().filter(|statement| !statement.is_heading).collect();
+    let of_chunk = |chunk: Chunk| {
+        let text = document.text.get(chunk.range()).unwrap_or("");
+        let within = |quote: &Statement| Sentence {
+            start: quote.range.start.max(chunk.start),
+            end: quote.range.end.min(chunk.end),
+            number: quote.number,
+        };
+        let first = quotable.partition_point(|quote| quote.range.end <= chunk.start);
+        let near = quotable.iter().skip(first).take_while(|quote| quote.range.start < chunk.end);
+        let words = words(&chunk, text, config.heading_weight);
+        let blob = EntryBlob {
+            start: chunk.start,
+            end: chunk.end,
+            checksum: crc32fast::hash(text.as_bytes()),
+            sentences: near.map(within).filter(|s| s.start < s.end).collect(),
+            inherited: chunk.inherited,
+            heading: chunk.heading.clone(),
+        };
+        Cut { words, text: chunk.with_context(text), blob }
+    };
+    chunk(document, &config.chunk).into_iter().map(of_chunk).collect()
+}
+
+/// How often a chunk has each word. Headings above the chunk are read with it, and count more, as do its own.
+fn words(chunk: &Chunk, text: &str, weight: u32) -> Vec<(String, u32)> {
+    let headings = (0..).zip(&chunk.heading).map(|(depth, heading)| {
+        let is_in_text = depth >= chunk.inherited;
+        (heading.as_str(), if is_in_text { weight - 1 } else { weight })
+    });
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    for (part, weight) in headings.chain([(text, 1)]).filter(|(_, weight)| *weight > 0) {
+        for_each_word(part, |word| match counts.get_mut(word) {
+            Some(count) => *count += weight,
+            None => {
+                counts.insert(word.to_owned(), weight);
+            }
+        });
+    }
+    let mut words: Vec<(String, u32)> = counts.into_iter().collect();
+    // The order decides the numbers of new terms, and nothing may depend on the map's.
+    words.sort_unstable();
+    words
+}

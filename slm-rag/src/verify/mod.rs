@@ -1,0 +1,109 @@
+//! Does the evidence carry what an answer claims? [`Verifier`].
+
+mod claims;
+mod features;
+mod model;
+
+pub use claims::claims;
+use features::Evidence;
+pub use model::{SupportModel, threshold};
+
+use crate::Result;
+use crate::retrieve::SharedEmbedder;
+
+/// Windows of the evidence that an embedder reads for a claim.
+const EMBEDDED: usize = 8;
+
+/// How well evidence carries a claim.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Probability that the evidence supports the claim, as far as the examples of the model are like it.
+    pub probability: f64,
+    /// Numbers, amounts, dates and codes of the claim that the evidence does not say.
+    pub missing_quantities: usize,
+    /// What was measured, in the order of [`Verifier::measures`].
+    pub measures: Vec<f64>,
+}
+
+/// Judges claims by their evidence: words and pairs of words found, quantities compared as values, names, negation, and
+/// with an embedder also nearness of meaning. No second model is asked.
+///
+/// ```
+/// use slm_rag::verify::Verifier;
+///
+/// let evidence = ["The bridge opened on 3 March 1932. It is 1.5 km long and carries eight lanes of traffic."];
+/// let verifier = Verifier::default();
+/// let right = verifier.check("The bridge is 1,500 metres long.", &evidence)?;
+/// let wrong = verifier.check("The bridge is 1,500 miles long.", &evidence)?;
+/// assert_eq!((right.missing_quantities, wrong.missing_quantities), (0, 1));
+/// assert!(right.probability > wrong.probability);
+/// # Ok::<(), slm_rag::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Verifier {
+    model: SupportModel,
+    embedder: Option<SharedEmbedder>,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("model", &self.model)
+            .field("embedder", &self.embedder.is_some())
+            .finish()
+    }
+}
+
+impl Verifier {
+    /// A verifier of words with a model of its own, such as one [fitted](SupportModel::fit) to examples.
+    pub fn new(model: SupportModel) -> Self {
+        Self { model, embedder: None }
+    }
+
+    /// A verifier of words and meaning, with a model that was fitted with the same embedder.
+    pub fn with_embedder(model: SupportModel, embedder: SharedEmbedder) -> Self {
+        Self { model, embedder: Some(embedder) }
+    }
+
+    /// Judges a claim by all of the evidence.
+    ///
+    /// # Errors
+    /// When the embedder fails.
+    pub fn check(&self, claim: &str, evidence: &[&str]) -> Result<Verdict> {
+        let evidence = Evidence::new(evidence);
+        let measures = self.of(claim, &evidence)?;
+        let probability = self.model.probability(&measures);
+        Ok(Verdict { probability, missing_quantities: evidence.missing(claim), measures })
+    }
+
+    /// What is measured of a claim, for fitting a [`SupportModel`], each from 0 to 1: the share of its words, by rarity, in
+    /// the evidence; the same in the two neighbouring sentences that fit best, and its fourth power; the share of its
+    /// neighbouring words that are neighbours there; the shares of its quantities and of its names that the evidence
+    /// lacks; whether one of both is negated; its length; how many words are missing from the evidence, and from the
+    /// best two sentences; the share of names missing there; whether it has quantities and all are said; its longest run
+    /// of words found; the share of its runs of four letters in the best sentences, and in the evidence; with an embedder,
+    /// the largest cosine.
+    ///
+    /// # Errors
+    /// When the embedder fails.
+    pub fn measures(&self, claim: &str, evidence: &[&str]) -> Result<Vec<f64>> {
+        self.of(claim, &Evidence::new(evidence))
+    }
+
+    fn of(&self, claim: &str, evidence: &Evidence) -> Result<Vec<f64>> {
+        let (measures, order) = evidence.measure(claim);
+        let mut measures = measures.to_vec();
+        if let Some(embedder) = &self.embedder {
+            let near: Vec<&str> = order.into_iter().take(EMBEDDED).map(|n| evidence.window(n)).collect();
+            let texts: Vec<&str> = std::iter::once(claim).chain(near).collect();
+            let vectors = embedder.embed(&texts)?;
+            let cosine = |other: &Vec<f32>| {
+                let own = vectors.first().into_iter().flatten();
+                own.zip(other).map(|(a, b)| f64::from(a * b)).sum::<f64>()
+            };
+            measures.push(vectors.iter().skip(1).map(cosine).fold(0.0, f64::max));
+        }
+        Ok(measures)
+    }
+}
