@@ -24,7 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
     let path: PathBuf = FOLDER.with(|folder| folder.path().join("model.gguf"));
     std::fs::write(&path, bytes).expect("the input is written");
     let file = GgufFile::open(&path).expect("the same bytes");
-    assert_eq!(*file.header(), header);
+    // As text: metadata may hold NaN, which equals nothing.
+    assert_eq!(format!("{:?}", file.header()), format!("{header:?}"));
     if let Ok(config) = file.model_config() {
         assert!(config.num_parameters() > 0);
     }

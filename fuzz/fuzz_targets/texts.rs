@@ -8,7 +8,12 @@ use slm_data::{
 };
 
 fuzz_target!(|text: &str| {
-    let all = CleanConfig { mojibake: Switch::On, unicode: Switch::On, markup: Switch::On, boilerplate: Switch::On };
+    let all = CleanConfig {
+        mojibake: Switch::On,
+        unicode: Switch::On,
+        markup: Switch::On,
+        boilerplate: Switch::On,
+    };
     let _ = clean_text(text, &all);
     let kinds = PiiKind::ALL.into_iter().collect();
     let mut end = 0;

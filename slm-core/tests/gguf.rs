@@ -250,6 +250,7 @@ fn damaged_files_are_errors_that_say_where() -> Result<()> {
     // Behind a tensor's name: dimensions (4 bytes), sizes (8 each), type (4), offset (8).
     let tensor = at(b"blk.0.ffn_up.weight");
     let key = at(b"llama.block_count") + 4;
+    let epsilon = at(b"llama.attention.layer_norm_rms_epsilon") + 4;
     for (place, bytes, reason) in [
         (tensor, &9_u32.to_le_bytes()[..], "has 9 dimensions"),
         (tensor + 4, &u64::MAX.to_le_bytes()[..], "does not lie in the file"),
@@ -260,6 +261,7 @@ fn damaged_files_are_errors_that_say_where() -> Result<()> {
         (tensor + 24, &(1_u64 << 60).to_le_bytes()[..], "does not lie in the file"),
         (key, &u32::MAX.to_le_bytes()[..], "num_hidden_layers"),
         (key, &3_u32.to_le_bytes()[..], "missing blk.2.attn_q.weight"),
+        (epsilon, &f32::NAN.to_le_bytes()[..], "expected a number, got F32(NaN)"),
         (0, b"GGML", "does not begin with GGUF"),
         (4, &3_u32.to_be_bytes()[..], "big-endian"),
         (8, &u64::MAX.to_le_bytes()[..], "tensor 21 of"),

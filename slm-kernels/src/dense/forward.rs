@@ -1,6 +1,7 @@
 //! `y = x · Wᵀ`: rows of `x` and of `W` meet in [`dots`].
 #![expect(unsafe_code, reason = "pointers into checked matrices")]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::Weights;
@@ -9,7 +10,7 @@ use crate::scratch::Scratch;
 use crate::simd::{Dots, Element, Kernel, Level, Simd, dots, load_part, strip};
 
 /// Columns whose products are summed before the lanes are: a block of weights stays in the level-2 cache.
-const DEPTH: usize = 1024;
+pub(crate) const DEPTH: usize = 1024;
 /// Bytes to fetch ahead of weights that come from memory.
 const AHEAD: usize = 512;
 /// Rows of `W` of a task.
@@ -37,22 +38,24 @@ pub(super) fn run<E: Element>(
         then(0..m, 0..w.rows);
         return;
     }
-    let packed = pack(level, x, m, w.cols);
+    let packed = pack::<E>(level, x, m, w.cols);
     let packed = &packed[..];
     let tasks = w.rows.div_ceil(ROWS);
     for_each_task(tasks, m.saturating_mul(w.rows).saturating_mul(w.cols), |task| {
         let rows = task * ROWS..((task + 1) * ROWS).min(w.rows);
-        level.run(Block { x: packed, m, w, rows, first: 0, stride: w.rows, y, then: &then });
+        E::run(level, Block { x: packed, m, w, rows, first: 0, stride: w.rows, y, then: &then });
     });
 }
 
-/// `x` (`[m, cols]`) as [`Block`] takes it.
-pub(crate) fn pack(level: Level, x: &[f32], m: usize, cols: usize) -> Scratch {
+/// `x` (`[m, cols * E::COLUMNS]`) as [`Block`] takes it.
+pub(crate) fn pack<E: Element>(level: Level, x: &[f32], m: usize, cols: usize) -> Scratch {
     let mut packed = Scratch::new(m * cols.next_multiple_of(level.lanes()));
     let strips = m.div_ceil(level.strip());
     let out = Output::new(&mut packed);
     let work = if m < PACK_PARALLEL { 0 } else { usize::MAX };
-    for_each_task(strips, work, |strip| level.run(PackX { x, m, cols, strip, out }));
+    for_each_task(strips, work, |strip| {
+        E::run(level, PackX { x, m, cols, strip, out, element: PhantomData::<E> });
+    });
     packed
 }
 
@@ -70,15 +73,16 @@ pub(crate) fn tile(
 }
 
 /// Copies a strip of `x` to `[steps, M, LANES]`, with zeros after the last column.
-struct PackX<'a> {
+struct PackX<'a, E> {
     x: &'a [f32],
     m: usize,
     cols: usize,
     strip: usize,
     out: Output<'a>,
+    element: PhantomData<E>,
 }
 
-impl Kernel for PackX<'_> {
+impl<E: Element> Kernel for PackX<'_, E> {
     type Out = ();
 
     #[inline(always)]
@@ -90,12 +94,13 @@ impl Kernel for PackX<'_> {
         // SAFETY: strips are disjoint.
         let out = unsafe { self.out.at(first * steps * S::LANES, len) };
         for i in 0..height {
-            let row = &self.x[(first + i) * self.cols..][..self.cols];
+            let cols = self.cols * E::COLUMNS;
+            let row = &self.x[(first + i) * cols..][..cols];
             for step in 0..steps {
-                let at = step * S::LANES;
+                let at = step * S::LANES * E::COLUMNS;
                 // SAFETY: `at` is in the row, and the index below is within the strip's `len`.
                 unsafe {
-                    let v = load_part(s, row.as_ptr().add(at), self.cols - at);
+                    let v = E::load_x(s, row.as_ptr().add(at), cols - at);
                     s.store(out.add((step * height + i) * S::LANES), v);
                 }
             }
@@ -235,11 +240,11 @@ impl<E: Element, F: Fn(Range<usize>, Range<usize>)> Block<'_, E, F> {
         let steps = self.w.cols.div_ceil(S::LANES);
         let x = self.x[(first * steps + block.start * M) * S::LANES..].as_ptr();
         for quad in 0..self.rows.len().div_ceil(4) {
-            let w = tile[quad * 4 * block.len() * S::LANES..].as_ptr();
+            let w = tile[quad * 4 * block.len() * S::LANES..].as_ptr().cast::<E::Wide>();
             // SAFETY: a quad has four rows of `block.len()` vectors, interleaved; the strip of `x` as many.
             let sums = unsafe {
                 let w = [w, w.add(S::LANES), w.add(2 * S::LANES), w.add(3 * S::LANES)];
-                dots::<S, f32, M, 4>(s, Dots { x, w, stride: 4 * S::LANES, steps: block.len(), ahead: 0 })
+                dots::<S, E::Wide, M, 4>(s, Dots { x, w, stride: 4 * S::LANES, steps: block.len(), ahead: 0 })
             };
             let column = self.rows.start + quad * 4;
             let width = (self.rows.end - column).min(4);
@@ -275,7 +280,7 @@ unsafe fn streamed_sums<S: Simd, E: Element, const M: usize>(
             for r in 0..4 {
                 let w = load_part(s, w[r].add(whole * S::LANES), rest);
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    sums[r] = s.fma(s.load(x.as_ptr().add(i * S::LANES)), w, sums[r]);
+                    sums[r] = E::fma(s, s.load(x.as_ptr().add(i * S::LANES)), w, sums[r]);
                 }
             }
         }
@@ -283,8 +288,9 @@ unsafe fn streamed_sums<S: Simd, E: Element, const M: usize>(
     }
 }
 
+/// Adds the sums of the lanes.
 #[inline(always)]
-fn add<S: Simd, const M: usize>(s: S, totals: &mut [[f32; 4]; M], sums: [[S::V; 4]; M]) {
+pub(crate) fn add<S: Simd, const M: usize>(s: S, totals: &mut [[f32; 4]; M], sums: [[S::V; 4]; M]) {
     for (totals, sums) in totals.iter_mut().zip(sums) {
         for (total, sum) in totals.iter_mut().zip(s.sum4(sums)) {
             *total += sum;

@@ -1,5 +1,7 @@
 //! The reference: one multiplication at a time, in order. For tests, and to read what the kernels compute.
 
+use burn::tensor::bf16;
+
 use super::{Matrix, Numbers};
 use crate::Result;
 use crate::packed::check_length;
@@ -22,9 +24,13 @@ fn weight(w: &Matrix<'_>, row: usize, col: usize) -> f32 {
 pub fn dense_linear(x: &[f32], m: usize, w: &Matrix<'_>, y: &mut [f32]) -> Result<()> {
     check_length("x", m.saturating_mul(w.cols()), x.len())?;
     check_length("y", m.saturating_mul(w.rows()), y.len())?;
+    let input = |i, k| match w.numbers() {
+        Numbers::Bf16(_) => bf16::from_f32(x[i * w.cols() + k]).to_f32(),
+        _ => x[i * w.cols() + k],
+    };
     for i in 0..m {
         for o in 0..w.rows() {
-            y[i * w.rows() + o] = (0..w.cols()).map(|k| x[i * w.cols() + k] * weight(w, o, k)).sum();
+            y[i * w.rows() + o] = (0..w.cols()).map(|k| input(i, k) * weight(w, o, k)).sum();
         }
     }
     Ok(())

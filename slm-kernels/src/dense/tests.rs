@@ -71,8 +71,29 @@ proptest! {
 
 #[test]
 fn kernels_match_across_blocks_of_columns_and_threads() {
-    for (m, rows, cols) in [(1, 70, 1100), (5, 66, 1025), (7, 130, 1536), (33, 64, 513), (3, 1030, 40)] {
+    for (m, rows, cols) in
+        [(1, 70, 1100), (5, 66, 1025), (7, 130, 1536), (33, 64, 513), (3, 1030, 40), (31, 9, 2100)]
+    {
         check(m, rows, cols, 5);
+    }
+}
+
+/// As with the same numbers in `f32`.
+#[test]
+fn nothing_is_rounded_where_gradients_flow() {
+    for (m, rows, cols) in [(1, 9, 64), (4, 70, 77), (40, 66, 130)] {
+        let x = noise(1, m * cols);
+        let w: Vec<bf16> = noise(2, rows * cols).into_iter().map(bf16::from_f32).collect();
+        let wide: Vec<f32> = w.iter().map(|w| w.to_f32()).collect();
+        let [w, wide] = [Numbers::Bf16(&w), Numbers::F32(&wide)].map(|n| Matrix::new(n, rows, cols).unwrap());
+        for level in Level::available() {
+            let [mut got, mut want, mut short] = [(); 3].map(|()| vec![f32::NAN; m * rows]);
+            exact_linear_into(level, &x, m, &w, Output::new(&mut got));
+            linear_into(level, &x, m, &wide, Output::new(&mut want));
+            linear_into(level, &x, m, &w, Output::new(&mut short));
+            assert_eq!(got, want, "{level:?}");
+            assert_ne!(short, want, "{level:?}");
+        }
     }
 }
 
@@ -101,21 +122,25 @@ fn gradients_of_weights_match_the_reference() {
 /// What a server needs: an answer does not change with the requests that share its batch.
 #[test]
 fn a_row_has_the_same_bits_whatever_its_neighbours() {
-    let (rows, cols, most) = (69, 1034, 23);
-    let x = noise(3, most * cols);
-    each_type(4, rows, cols, |w| {
-        for level in Level::available() {
-            let run = |from: usize, m: usize| {
-                let mut y = vec![f32::NAN; m * rows];
-                linear_into(level, &x[from * cols..(from + m) * cols], m, w, Output::new(&mut y));
-                y
-            };
-            let all = run(0, most);
-            for (from, m) in [(0, 1), (5, 1), (2, 3), (1, 6), (7, 7), (22, 1), (3, 19)] {
-                assert_eq!(run(from, m), &all[from * rows..(from + m) * rows], "{level:?} {from} {m}");
-            }
+    for (rows, cols, most) in [(69, 1034, 23), (66, 2082, 33), (5, 63, 33)] {
+        let x = noise(3, most * cols);
+        each_type(4, rows, cols, |w| neighbours(&x, w, most));
+    }
+}
+
+fn neighbours(x: &[f32], w: &Matrix<'_>, most: usize) {
+    let (rows, cols) = (w.rows(), w.cols());
+    for level in Level::available() {
+        let run = |from: usize, m: usize| {
+            let mut y = vec![f32::NAN; m * rows];
+            linear_into(level, &x[from * cols..(from + m) * cols], m, w, Output::new(&mut y));
+            y
+        };
+        let all = run(0, most);
+        for (from, m) in [(0, 1), (5, 1), (2, 3), (1, 6), (7, 7), (22, 1), (3, 19), (2, most - 2)] {
+            assert_eq!(run(from, m), &all[from * rows..(from + m) * rows], "{level:?} {from} {m}");
         }
-    });
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
+use super::normal;
 use crate::PackedTensor;
 use crate::dense::backward::{self, COLS, Left, Right};
 use crate::dense::forward;
 use crate::output::{Output, for_each_task};
-use crate::packed::{BLOCK, Expand};
+use crate::packed::{BLOCK, Expand, View};
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Level, Simd};
 
@@ -17,7 +18,10 @@ const ROWS: usize = 16;
 /// Writes all of `y = x · Wᵀ`, columns in the packed order.
 pub(super) fn forward(level: Level, x: &[f32], m: usize, w: &PackedTensor, y: Output<'_>) {
     let (rows, cols) = (w.rows(), w.cols());
-    let packed = forward::pack(level, x, m, cols);
+    if let (View::Nf4(w), true) = (w.view(), m <= level.strip()) {
+        return normal::forward(level, (x, m), w, [rows, cols], y);
+    }
+    let packed = forward::pack::<f32>(level, x, m, cols);
     let packed = &packed[..];
     let tasks = rows.div_ceil(ROWS);
     for_each_task(tasks, m.saturating_mul(rows).saturating_mul(cols), |task| {

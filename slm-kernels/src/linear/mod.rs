@@ -14,6 +14,7 @@ pub mod scalar;
 
 mod activations;
 pub(crate) mod float;
+mod normal;
 mod rows;
 #[cfg(target_arch = "x86_64")]
 mod vnni;

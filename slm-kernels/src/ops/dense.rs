@@ -16,9 +16,10 @@ use crate::{dense::affine_into, simd::Level};
 /// `x · Wᵀ`.
 ///
 /// On a host device ([`is_host`](super::is_host)) sums are `f32`, the weight is read as it is, and a row of the result has the
-/// same bits whatever the other rows of `x` are. Under autodiff a weight in `f16` or `bf16`, or one without
-/// autodiff, is a constant: the result is differentiable in `x`, on `flex` with `dx = dy · W` read from the
-/// weight as it is. An `f32` weight with autodiff gets a gradient where it is tracked. On other devices a weight of another type than `x` is converted for each call.
+/// same bits whatever the other rows of `x` are; with a weight in `bf16`, `x` is rounded to `bf16`. Under autodiff it is
+/// not, and a weight in `f16` or `bf16`, or one without autodiff, is a constant: the result is differentiable in `x`, on
+/// `flex` with `dx = dy · W` read from the weight as it is. An `f32` weight with autodiff gets a gradient where it is
+/// tracked. On other devices a weight of another type than `x` is converted for each call.
 ///
 /// # Shapes
 ///
@@ -108,7 +109,10 @@ mod tests {
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let w = w.clone().cast(dtype);
             let got = dense_linear(x.clone(), &w).into_data();
-            got.assert_approx_eq(&composed(x.clone(), &w).into_data(), Tolerance::<f32>::absolute(1e-4));
+            let short = if dtype == DType::BF16 { x.clone().cast(dtype).cast(DType::F32) } else { x.clone() };
+            got.assert_approx_eq(&composed(short, &w).into_data(), Tolerance::<f32>::absolute(1e-4));
+            let exact = dense_linear(x.clone().autodiff(), &w).inner().into_data();
+            exact.assert_approx_eq(&composed(x.clone(), &w).into_data(), Tolerance::<f32>::absolute(1e-4));
         }
     }
 

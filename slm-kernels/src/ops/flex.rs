@@ -15,7 +15,7 @@ use burn::backend::{
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16};
 
 use crate::attention::Tokens;
-use crate::dense::{Matrix, Numbers, linear_dx_into, linear_into};
+use crate::dense::{Matrix, Numbers, exact_linear_into, linear_dx_into, linear_into};
 use crate::output::Output;
 use crate::simd::Level;
 use crate::{PackedTensor, linear as packed, pool};
@@ -114,14 +114,17 @@ pub(super) enum Constant {
     Packed(PackedTensor),
     /// The same, with inputs as they are: where gradients flow.
     Float(PackedTensor),
-    /// `f32`, `f16` or `bf16`, made [`contiguous`].
+    /// `f32`, `f16` or `bf16`, made [`contiguous`]; with `bf16` inputs are rounded to it.
     Dense(FlexTensor),
+    /// The same, with inputs as they are.
+    Exact(FlexTensor),
 }
 
 impl Constant {
     fn float(self) -> Self {
         match self {
             Self::Packed(w) => Self::Float(w),
+            Self::Dense(w) => Self::Exact(w),
             other => other,
         }
     }
@@ -129,7 +132,7 @@ impl Constant {
     pub(super) fn dims(&self) -> [usize; 2] {
         match self {
             Self::Packed(w) | Self::Float(w) => [w.rows(), w.cols()],
-            Self::Dense(w) => [w.layout().shape()[0], w.layout().shape()[1]],
+            Self::Dense(w) | Self::Exact(w) => [w.layout().shape()[0], w.layout().shape()[1]],
         }
     }
 }
@@ -169,6 +172,7 @@ impl ConstantOps for Flex {
                 Constant::Packed(w) => packed::linear_into(Level::best(), x, m, w, y),
                 Constant::Float(w) => packed::float_linear_into(Level::best(), x, m, w, y),
                 Constant::Dense(w) => linear_into(Level::best(), x, m, &matrix(w), y),
+                Constant::Exact(w) => exact_linear_into(Level::best(), x, m, &matrix(w), y),
             })
         }
     }
@@ -180,7 +184,9 @@ impl ConstantOps for Flex {
                 Constant::Packed(w) | Constant::Float(w) => {
                     packed::linear_dx_into(Level::best(), dy, m, w, dx);
                 }
-                Constant::Dense(w) => linear_dx_into(Level::best(), dy, m, &matrix(w), dx),
+                Constant::Dense(w) | Constant::Exact(w) => {
+                    linear_dx_into(Level::best(), dy, m, &matrix(w), dx)
+                }
             })
         }
     }

@@ -117,7 +117,7 @@ trait Visitor {
 fn visit(w: &Constant, visitor: impl Visitor) {
     match w {
         Constant::Packed(w) | Constant::Float(w) => visitor.visit(crate::linear::float::Packed(w)),
-        Constant::Dense(w) => {
+        Constant::Dense(w) | Constant::Exact(w) => {
             let w = flex::matrix(w);
             match w.numbers() {
                 Numbers::F32(numbers) => visitor.visit(lora::weights(&w, numbers)),

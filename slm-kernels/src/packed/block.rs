@@ -25,13 +25,16 @@ pub(crate) trait Block: WideBlock + Copy + Send + Sync {
     /// Codes of the weights `part * 32..` of a block.
     fn codes(block: &[u8], part: usize) -> [u8; BLOCK];
 
-    /// Scale of the weights `unit * UNIT..` of a block.
-    fn scale(block: &[u8], unit: usize) -> f32;
-
-    /// Minimum of the weights `unit * UNIT..` of a block.
+    /// Scale of the weights `unit * UNIT..` of a block: an `f16` in front, where there is but one.
     #[inline(always)]
-    fn minimum(_block: &[u8], _unit: usize) -> f32 {
-        0.0
+    fn scale(block: &[u8], _unit: usize) -> f32 {
+        half(block, 0)
+    }
+
+    /// Minimum of the weights `unit * UNIT..` of a block: an `f16` behind the scale, or none.
+    #[inline(always)]
+    fn minimum(block: &[u8], _unit: usize) -> f32 {
+        if Self::MINIMUM { half(block, 2) } else { 0.0 }
     }
 }
 
@@ -66,11 +69,6 @@ impl Block for Q8_0 {
         codes.copy_from_slice(&block[2..34]);
         codes.map(|code| code ^ 128)
     }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
-    }
 }
 
 /// Scale `f16`, 16 bytes of nibbles: byte `j` holds weights `j` (low) and `j + 16`.
@@ -87,11 +85,6 @@ impl Block for Q4_0 {
     #[inline(always)]
     fn codes(block: &[u8], _part: usize) -> [u8; BLOCK] {
         nibbles(&block[2..18])
-    }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
     }
 }
 
@@ -110,16 +103,6 @@ impl Block for Q4_1 {
     fn codes(block: &[u8], _part: usize) -> [u8; BLOCK] {
         nibbles(&block[4..20])
     }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
-    }
-
-    #[inline(always)]
-    fn minimum(block: &[u8], _unit: usize) -> f32 {
-        half(block, 2)
-    }
 }
 
 /// Scale `f16`, the fifth bits of 32 codes, nibbles as in [`Q4_0`].
@@ -137,11 +120,6 @@ impl Block for Q5_0 {
     fn codes(block: &[u8], _part: usize) -> [u8; BLOCK] {
         with_fifth_bits(nibbles(&block[6..22]), &block[2..6])
     }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
-    }
 }
 
 /// Scale and minimum `f16`, then as [`Q5_0`].
@@ -158,16 +136,6 @@ impl Block for Q5_1 {
     #[inline(always)]
     fn codes(block: &[u8], _part: usize) -> [u8; BLOCK] {
         with_fifth_bits(nibbles(&block[8..24]), &block[4..8])
-    }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
-    }
-
-    #[inline(always)]
-    fn minimum(block: &[u8], _unit: usize) -> f32 {
-        half(block, 2)
     }
 }
 
@@ -307,10 +275,5 @@ impl Block for Iq4Nl {
     #[inline(always)]
     fn codes(block: &[u8], _part: usize) -> [u8; BLOCK] {
         nibbles(&block[2..18]).map(|code| IQ4[usize::from(code & 15)].cast_unsigned() ^ 128)
-    }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _unit: usize) -> f32 {
-        half(block, 0)
     }
 }

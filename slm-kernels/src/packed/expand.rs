@@ -1,4 +1,5 @@
 //! From codes to `f32`.
+#![expect(unsafe_code, reason = "vectors to arrays")]
 
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ impl Expand<'_> {
         if let Err((part, nf4)) = view.visit(self) {
             part.each(
                 #[inline(always)]
-                |row, block| s.look_up(&NF4, nf4.codes(row, block), nf4.scale(row, block)),
+                |row, block| look_up(s, nf4.bytes(row, block), nf4.scale(row, block)),
             );
         }
     }
@@ -43,6 +44,21 @@ impl Expand<'_> {
             }
         }
     }
+}
+
+/// A block of `NormalFloat`.
+#[inline(always)]
+fn look_up<S: Simd>(s: S, bytes: &[u8], scale: f32) -> [f32; BLOCK] {
+    let mut weights = [0.0; BLOCK];
+    assert_eq!(bytes.len(), BLOCK / 2);
+    // SAFETY: 16 bytes, and 32 numbers.
+    unsafe {
+        let vectors = s.look_up(&NF4, bytes.as_ptr(), s.splat(scale));
+        for (at, vector) in vectors.into_iter().enumerate().take(BLOCK / S::LANES) {
+            s.store(weights.as_mut_ptr().add(at * S::LANES), vector);
+        }
+    }
+    weights
 }
 
 impl Visitor for Expand<'_> {

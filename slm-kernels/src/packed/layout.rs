@@ -36,8 +36,11 @@ pub(crate) trait Layout: Wide + Copy + Send + Sync {
     /// Scale of the weights `unit * UNIT..` of `row`.
     fn scale(&self, row: usize, unit: usize) -> f32;
 
-    /// Minimum of the weights `unit * UNIT..` of `row`.
-    fn minimum(&self, row: usize, unit: usize) -> f32;
+    /// Minimum of the weights `unit * UNIT..` of `row`; 0 where there are none.
+    #[inline(always)]
+    fn minimum(&self, _row: usize, _unit: usize) -> f32 {
+        0.0
+    }
 }
 
 /// A computation on any [`Layout`].
@@ -69,8 +72,13 @@ impl Groups<'_> {
     }
 
     #[inline(always)]
-    fn nibbles(&self, row: usize, block: usize) -> [u8; BLOCK] {
-        nibbles(&self.codes[row * (self.cols / 2) + block * (BLOCK / 2)..][..BLOCK / 2])
+    fn scale(&self, row: usize, block: usize) -> f32 {
+        self.scales[self.at(row, block)].to_f32()
+    }
+
+    #[inline(always)]
+    fn bytes(&self, row: usize, block: usize) -> &[u8] {
+        &self.codes[row * (self.cols / 2) + block * (BLOCK / 2)..][..BLOCK / 2]
     }
 }
 
@@ -109,12 +117,7 @@ impl Layout for Int8<'_> {
 
     #[inline(always)]
     fn scale(&self, row: usize, unit: usize) -> f32 {
-        self.0.scales[self.0.at(row, unit)].to_f32()
-    }
-
-    #[inline(always)]
-    fn minimum(&self, _row: usize, _unit: usize) -> f32 {
-        0.0
+        self.0.scale(row, unit)
     }
 }
 
@@ -129,17 +132,12 @@ impl Layout for Int4<'_> {
 
     #[inline(always)]
     fn codes(&self, row: usize, block: usize) -> [u8; BLOCK] {
-        self.0.nibbles(row, block)
+        nibbles(self.0.bytes(row, block))
     }
 
     #[inline(always)]
     fn scale(&self, row: usize, unit: usize) -> f32 {
-        self.0.scales[self.0.at(row, unit)].to_f32()
-    }
-
-    #[inline(always)]
-    fn minimum(&self, _row: usize, _unit: usize) -> f32 {
-        0.0
+        self.0.scale(row, unit)
     }
 }
 
@@ -154,12 +152,12 @@ impl Layout for Int4Asym<'_> {
 
     #[inline(always)]
     fn codes(&self, row: usize, block: usize) -> [u8; BLOCK] {
-        self.0.nibbles(row, block)
+        nibbles(self.0.bytes(row, block))
     }
 
     #[inline(always)]
     fn scale(&self, row: usize, unit: usize) -> f32 {
-        self.0.scales[self.0.at(row, unit)].to_f32()
+        self.0.scale(row, unit)
     }
 
     #[inline(always)]
@@ -173,16 +171,28 @@ impl Layout for Int4Asym<'_> {
 pub(crate) struct Nf4<'a>(pub(crate) Groups<'a>);
 
 impl Nf4<'_> {
-    /// Codes of the weights `block * 32..` of `row`.
+    /// The 16 bytes with the codes of the weights `block * 32..` of `row`.
     #[inline(always)]
-    pub(crate) fn codes(&self, row: usize, block: usize) -> [u8; BLOCK] {
-        self.0.nibbles(row, block)
+    pub(crate) fn bytes(&self, row: usize, block: usize) -> &[u8] {
+        self.0.bytes(row, block)
     }
 
     /// Their scale.
     #[inline(always)]
     pub(crate) fn scale(&self, row: usize, block: usize) -> f32 {
-        self.0.scales[self.0.at(row, block)].to_f32()
+        self.0.scale(row, block)
+    }
+
+    /// The scales of `row`, each of [`Nf4::blocks`] blocks.
+    #[inline(always)]
+    pub(crate) fn scales(&self, row: usize) -> &[f16] {
+        &self.0.scales[row * self.0.per_row..][..self.0.per_row]
+    }
+
+    /// Blocks of a group.
+    #[inline(always)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.0.blocks
     }
 }
 

@@ -44,7 +44,7 @@ pub use format::{BlockType, Format};
 pub use layout::NF4;
 
 pub(crate) use expand::Expand;
-pub(crate) use layout::{BLOCK, Layout, Visitor};
+pub(crate) use layout::{BLOCK, Layout, Nf4, View, Visitor};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use wide::Numbers;
 

@@ -4,11 +4,11 @@ use std::arch::x86_64::*;
 
 use burn::tensor::{bf16, f16};
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, pairs};
 
-/// Proof that the processor has AVX-512 F.
+/// Proof that the processor has AVX-512 F, and BW and BF16 where `BF16` says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool = false>(());
 
 impl Avx512 {
     /// Asks the processor.
@@ -25,11 +25,28 @@ impl Avx512 {
         // SAFETY: `self` proves that the processor has the instructions.
         unsafe { inner(self, kernel) }
     }
+
+    /// With products of pairs of bfloats, where the processor has them.
+    pub(super) fn with_bf16(self) -> Option<Avx512<true>> {
+        (is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw")).then_some(Avx512(()))
+    }
+}
+
+impl Avx512<true> {
+    /// As [`Avx512::run`].
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma,f16c")]
+        fn inner<K: Kernel>(simd: Avx512<true>, kernel: K) -> K::Out {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves that the processor has the instructions.
+        unsafe { inner(self, kernel) }
+    }
 }
 
 // SAFETY of the blocks below: a value of the type proves that the processor has AVX-512 F; loads and stores
 // rely on the contract of the trait's methods.
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
 
     const LANES: usize = 16;
@@ -167,18 +184,34 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn look_up(self, table: &[f32; 16], codes: [u8; 32], scale: f32) -> [f32; 32] {
-        let mut out = [0.0; 32];
-        // SAFETY: see above; both arrays have 32 elements.
+    unsafe fn look_up(self, table: &[f32; 16], codes: *const u8, scale: __m512) -> [__m512; 4] {
+        // SAFETY: see above. Of an index the low four bits count.
         unsafe {
-            let (table, scale) = (_mm512_loadu_ps(table.as_ptr()), _mm512_set1_ps(scale));
-            for half in [0, 16] {
-                let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().add(half).cast()));
-                let numbers = _mm512_permutexvar_ps(codes, table);
-                _mm512_storeu_ps(out.as_mut_ptr().add(half), _mm512_mul_ps(numbers, scale));
-            }
+            let table = _mm512_loadu_ps(table.as_ptr());
+            let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.cast()));
+            let low = _mm512_mul_ps(_mm512_permutexvar_ps(codes, table), scale);
+            let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(codes), table);
+            let high = _mm512_mul_ps(high, scale);
+            [low, high, low, high]
         }
-        out
+    }
+
+    #[inline(always)]
+    fn pair(self, low: __m512, high: __m512) -> __m512 {
+        if !BF16 {
+            return pairs::pair(self, low, high);
+        }
+        // SAFETY: see above, and `BF16`; both types are 512 bits.
+        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if !BF16 {
+            return pairs::dot(self, a, b, c);
+        }
+        // SAFETY: as above.
+        unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use burn::tensor::{bf16, f16};
 
-use super::Simd;
+use super::{Kernel, Level, Simd};
 
 /// A stored number, widened to `f32` when loaded.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
@@ -11,9 +11,39 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// # Safety
     /// `from` must be readable for that many elements.
     unsafe fn load<S: Simd>(simd: S, from: *const Self) -> S::V;
+
+    /// What a vector is kept as once it is loaded: of 32 bits a lane.
+    type Wide: Element;
+
+    /// Columns of a lane.
+    const COLUMNS: usize = 1;
+
+    /// The vector of `x` to multiply with [`Element::load`], of which only `len` numbers are there; the rest is zero.
+    ///
+    /// # Safety
+    /// `from` must be readable for the smaller of `len` and `COLUMNS * LANES` floats.
+    #[inline(always)]
+    unsafe fn load_x<S: Simd>(simd: S, from: *const f32, len: usize) -> S::V {
+        // SAFETY: the contract of the method.
+        unsafe { load_part(simd, from, len) }
+    }
+
+    /// `x * w + sum`, for all columns of a lane.
+    #[inline(always)]
+    fn fma<S: Simd>(simd: S, x: S::V, w: S::V, sum: S::V) -> S::V {
+        simd.fma(x, w, sum)
+    }
+
+    /// Runs `kernel` with the instructions that `fma` needs.
+    #[inline(always)]
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Out {
+        level.run(kernel)
+    }
 }
 
 impl Element for f32 {
+    type Wide = f32;
+
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const Self) -> S::V {
         // SAFETY: the contract of the method; so below.
@@ -22,6 +52,8 @@ impl Element for f32 {
 }
 
 impl Element for f16 {
+    type Wide = f32;
+
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const Self) -> S::V {
         // SAFETY: see above.
@@ -30,6 +62,8 @@ impl Element for f16 {
 }
 
 impl Element for bf16 {
+    type Wide = f32;
+
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const Self) -> S::V {
         // SAFETY: see above.
@@ -38,6 +72,8 @@ impl Element for bf16 {
 }
 
 impl Element for i8 {
+    type Wide = f32;
+
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const Self) -> S::V {
         // SAFETY: see above.

@@ -11,11 +11,13 @@ mod avx2;
 mod avx512;
 mod element;
 mod math;
+mod pairs;
 mod portable;
 mod tile;
 
 pub(crate) use element::{Element, load_part, store_part};
 pub(crate) use math::{exp, sigmoid, tanh};
+pub(crate) use pairs::{Pair, rounded};
 pub(crate) use portable::Portable;
 pub(crate) use tile::{Dots, Outer, dots, product, strip_product};
 
@@ -64,7 +66,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => avx2::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => avx512::Avx512::LANES,
+            Self::Avx512(_) => avx512::Avx512::<false>::LANES,
         }
     }
 
@@ -82,6 +84,26 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) => simd.run(kernel),
         }
+    }
+
+    /// Whether the processor multiplies pairs of bfloats.
+    pub(crate) fn has_bf16(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => simd.with_bf16().is_some(),
+            _ => false,
+        }
+    }
+
+    /// [`Level::run`], with products of pairs of bfloats if [`Level::has_bf16`].
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Out {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Avx512(simd) = self
+            && let Some(simd) = simd.with_bf16()
+        {
+            return simd.run(kernel);
+        }
+        self.run(kernel)
     }
 }
 
@@ -182,12 +204,24 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The largest lane.
     fn largest(self, a: Self::V) -> f32;
 
-    /// `table[code] * scale` of 32 codes, of which the low 4 bits count.
+    /// `table[code] * scale` of the 32 codes in 16 bytes, those of the low halves first: two or four vectors, of four that
+    /// are returned.
+    ///
+    /// # Safety
+    /// `codes` must be readable for 16 bytes.
     #[inline(always)]
-    fn look_up(self, table: &[f32; 16], codes: [u8; 32], scale: f32) -> [f32; 32] {
-        let mut out = [0.0; 32];
-        for (out, code) in out.iter_mut().zip(codes) {
-            *out = table[usize::from(code & 15)] * scale;
+    unsafe fn look_up(self, table: &[f32; 16], codes: *const u8, scale: Self::V) -> [Self::V; 4] {
+        let mut numbers = [0.0; 32];
+        for at in 0..16 {
+            // SAFETY: the contract of the method.
+            let pair = unsafe { *codes.add(at) };
+            numbers[at] = table[usize::from(pair & 15)];
+            numbers[at + 16] = table[usize::from(pair >> 4)];
+        }
+        let mut out = [scale; 4];
+        for (at, out) in out.iter_mut().enumerate().take(32 / Self::LANES) {
+            // SAFETY: the array has that many numbers.
+            *out = self.mul(unsafe { self.load(numbers.as_ptr().add(at * Self::LANES)) }, scale);
         }
         out
     }
@@ -204,6 +238,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
                 unsafe { *to.add(col * to_stride + row) = *from.add(row * from_stride + col) };
             }
         }
+    }
+
+    /// `2 * LANES` numbers as pairs of bfloats, nearest with ties to even: the first two in the first lane.
+    #[inline(always)]
+    fn pair(self, low: Self::V, high: Self::V) -> Self::V {
+        pairs::pair(self, low, high)
+    }
+
+    /// `c` and the products of the two bfloats in each lane of `a` and `b`.
+    #[inline(always)]
+    fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        pairs::dot(self, a, b, c)
     }
 
     /// The sum of the lanes.

@@ -46,7 +46,7 @@ pub(crate) unsafe fn dots<S: Simd, E: Element, const M: usize, const N: usize>(
             // SAFETY: the contract of this function.
             let x = unsafe { s.load(x.add(i * S::LANES)) };
             for (sum, w) in sums.iter_mut().zip(w) {
-                *sum = s.fma(x, w, *sum);
+                *sum = E::fma(s, x, w, *sum);
             }
         }
         x = x.wrapping_add(M * S::LANES);
