@@ -6,7 +6,7 @@
 //!
 //! Each seed draws its own questions and starts its own adapter on the embedded base. Both ways take the same steps on
 //! the same data; the retained one may raise the loss on general texts by at most half of what plain LoRA forgot. The
-//! table and `NAME.json`, with all measurements, land in `--out`. `--steps`, `--rate`, `--pairs` and `--seeds` change the runs.
+//! table, `NAME.json` with all measurements and `NAME.html` with their plot land in `--out`. `--steps`, `--rate`, `--pairs` and `--seeds` change the runs.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,9 +20,10 @@ use slm::core::LocalModel;
 use slm::core::model::write_atomically;
 use slm::core::text::TrainingText;
 use slm::data::{Example, read_examples};
+use slm::eval::report::{LineChart, Report, Section};
 use slm::lora::{
-    Batching, LoraAdapter, LoraConfig, Retained, Retainer, RetentionConfig, RetentionData, TrainConfig,
-    training_texts,
+    Batching, LoraAdapter, LoraConfig, Point, Retained, Retainer, RetentionConfig, RetentionData,
+    TrainConfig, training_texts,
 };
 use slm::{progress, sandbox};
 
@@ -130,7 +131,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = slm::base::embedded(&Device::flex())?;
     let pairs = read_examples(&a.data)?.items;
     println!("{} pairs", pairs.len());
-    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    let (mut rows, mut lines, mut runs) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..a.seeds {
         let data = data(&base, &pairs, &a, seed)?;
         let plain = run(&base, &data, (&a, seed), RetentionConfig::off())?;
@@ -160,5 +161,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     lines.iter().for_each(|line| println!("{line}"));
     std::fs::create_dir_all(&a.out)?;
     let result = json!({ "data": a.name, "steps": a.steps, "rate": a.rate, "pairs": a.pairs, "runs": rows });
-    Ok(write_atomically(&a.out.join(format!("{}.json", a.name)), &serde_json::to_vec_pretty(&result)?)?)
+    write_atomically(&a.out.join(format!("{}.json", a.name)), &serde_json::to_vec_pretty(&result)?)?;
+    Ok(page(&a, &runs).write_html(&a.out.join(format!("{}.html", a.name)))?)
+}
+
+/// Gain against forgetting, with all measurements.
+fn page(a: &Arguments, runs: &[[Retained; 2]]) -> Report {
+    let mut chart =
+        LineChart::new("Gain against forgetting", "rise of the general loss, nats", "domain gain, nats");
+    for (seed, pair) in runs.iter().enumerate() {
+        for (run, way) in pair.iter().zip(["plain", "retained"]) {
+            let at = |p: &Point| {
+                (
+                    f64::from(p.general_loss - run.base.general_loss),
+                    f64::from(run.base.domain_loss - p.domain_loss),
+                )
+            };
+            chart = chart.series(format!("{way}, seed {seed}"), pareto_front(&run.points).iter().map(at));
+        }
+    }
+    let subtitle = format!("{}: {} pairs, {} steps", a.name, a.pairs, a.steps);
+    Report::new("What a domain gains and what the base forgets", subtitle)
+        .with(Section::new("All seeds").with(chart))
 }

@@ -12,9 +12,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 THREADS = "2"
 
 
-def build(bench):
-    """Path of the compiled bench of slm-core."""
-    command = ["cargo", "bench", "-p", "slm-core", "--bench", bench, "--no-run", "--message-format=json"]
+def build(bench, package="slm-core"):
+    """Path of a compiled bench."""
+    command = ["cargo", "bench", "-p", package, "--bench", bench, "--no-run", "--message-format=json"]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     made = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     return next(m["executable"] for m in made if m.get("executable") and m["target"]["name"] == bench)

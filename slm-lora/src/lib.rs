@@ -17,5 +17,5 @@ pub use retain::{
 };
 pub use train::{
     Batching, Checkpointing, Estimate, JsonLog, Measured, OptimizerKind, Patience, Plan, Schedule, StepLog,
-    TrainConfig, Trainable, Trainer, Validated, mean_loss, training_texts,
+    TensorBoardLog, TrainConfig, Trainable, Trainer, Validated, mean_loss, training_texts,
 };

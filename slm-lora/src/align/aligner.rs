@@ -188,7 +188,7 @@ impl Aligner {
     /// # Errors
     /// As [`Trainer::save_checkpoint`].
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
-        self.trainer.save_checkpoint(path)
+        self.trainer.save_with(path, Some(self.named(path)?))
     }
 
     /// Continues from a checkpoint, as [`Trainer::resume`]; the model given to [`Aligner::new`] is still the reference.
@@ -196,7 +196,14 @@ impl Aligner {
     /// # Errors
     /// As [`Trainer::resume`].
     pub fn resume(&mut self, path: &Path) -> Result<()> {
-        self.trainer.resume(path)
+        let objective = self.named(path)?;
+        self.trainer.resume_with(path, Some(&objective))
+    }
+
+    /// The objective as a checkpoint names it.
+    fn named(&self, path: &Path) -> Result<serde_json::Value> {
+        let json = serde_json::to_value(self.objective);
+        Ok(json.map_err(|source| slm_core::Error::Json { path: path.into(), source })?)
     }
 
     /// The model, off the autodiff device.

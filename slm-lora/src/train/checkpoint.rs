@@ -24,6 +24,9 @@ struct Description {
     step: usize,
     data: String,
     config: TrainConfig,
+    /// What is learned, where it is not the tokens of the data.
+    #[serde(default)]
+    objective: Option<serde_json::Value>,
 }
 
 impl Trainer {
@@ -32,6 +35,11 @@ impl Trainer {
     /// # Errors
     /// When a tensor cannot be read back or the file cannot be written.
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
+        self.save_with(path, None)
+    }
+
+    /// The same, of a run that learns something else than the tokens of its data.
+    pub(crate) fn save_with(&self, path: &Path, objective: Option<serde_json::Value>) -> Result<()> {
         let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
         let mut states = self.updater.states.iter();
         let mut means = self.ema.iter();
@@ -64,6 +72,7 @@ impl Trainer {
             step: self.step,
             data: format!("{:016x}", self.batches.fingerprint()),
             config: self.config.clone(),
+            objective,
         };
         let json = serde_json::to_string(&description)
             .map_err(|source| slm_core::Error::Json { path: path.into(), source })?;
@@ -86,6 +95,11 @@ impl Trainer {
     /// # Errors
     /// When the file is missing or corrupt, or belongs to another run; the trainer is then unchanged.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
+        self.resume_with(path, None)
+    }
+
+    /// The counterpart of [`Self::save_with`].
+    pub(crate) fn resume_with(&mut self, path: &Path, objective: Option<&serde_json::Value>) -> Result<()> {
         let file = TensorFile::open(path)?;
         let description = describe(path)?;
         let data = format!("{:016x}", self.batches.fingerprint());
@@ -93,6 +107,7 @@ impl Trainer {
             ("its version", description.version == 1),
             ("its data", description.data == data),
             ("its settings", description.config == self.config),
+            ("its objective", description.objective.as_ref() == objective),
         ] {
             if !same {
                 return Err(wrong(path, format!("{what} differs from this run's")));

@@ -1,6 +1,7 @@
 //! The trainer: adapters on a frozen base, or all weights, with the same loop.
 
 mod batch;
+mod board;
 mod checkpoint;
 mod config;
 mod estimate;
@@ -19,6 +20,7 @@ pub(crate) use pass::{hidden, log_probabilities};
 pub(crate) use trainer::{Passed, scalar};
 
 pub use batch::{Plan, training_texts};
+pub use board::TensorBoardLog;
 pub use config::{Batching, Checkpointing, OptimizerKind, Schedule, TrainConfig, Trainable};
 pub use estimate::Estimate;
 pub use log::JsonLog;
