@@ -23,7 +23,7 @@ use slm::data::{Example, read_examples};
 use slm::eval::report::{LineChart, Report, Section};
 use slm::lora::{
     Batching, LoraAdapter, LoraConfig, Point, Retained, Retainer, RetentionConfig, RetentionData,
-    TrainConfig, training_texts,
+    TrainConfig, pareto_front, training_texts,
 };
 use slm::{progress, sandbox};
 
@@ -154,6 +154,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         rows.push(
             json!({ "seed": seed, "plain": plain.points, "retained": kept.points, "chosen": kept.chosen }),
         );
+        runs.push([plain, kept]);
     }
     println!(
         "\n| seed | plain gain | forgotten | retained gain | forgotten | gain kept | forgetting left |\n|---|---|---|---|---|---|---|"

@@ -14,8 +14,8 @@ use crate::{Result, progress};
 const BATCH: usize = 8;
 /// Share of the pairs that accuracy is measured on.
 const HELD_OUT: f64 = 0.25;
-/// Questions that the length of answers is measured on.
-const ANSWERED: usize = 20;
+/// Share of the questions that sampled answers are measured on.
+const MEASURED: f64 = 0.4;
 
 /// What came of the alignment.
 #[derive(Debug, Clone)]
@@ -35,12 +35,14 @@ pub struct AlignRun {
     pub logs: Vec<AlignLog>,
     /// Share of held-out pairs whose right answer has the higher reward, before and after.
     pub accuracy: [f64; 2],
+    /// Share of sampled answers to other questions that are right, before and after.
+    pub right: [f64; 2],
     /// Mean loss of the right answers of held-out pairs in nats, before and after.
     pub loss: [f32; 2],
     /// Mean length in tokens: of right and of wrong answers, and of the model's before and after. One that grows alone was
     /// learned instead of what is right.
     pub lengths: [f64; 4],
-    /// Whether the aligned model was taken: it must not have lost what it is aligned to.
+    /// Whether the aligned model was taken: more of what it samples must be right.
     pub taken: bool,
 }
 
@@ -50,7 +52,8 @@ pub struct AlignRun {
 /// # Errors
 /// When the model fails.
 pub fn align(tuned: Tuned, examples: &[Example], config: &ExpertConfig) -> Result<(Tuned, Aligned)> {
-    let chosen: Vec<Example> = examples.iter().take(config.align.questions).cloned().collect();
+    let mut chosen: Vec<Example> = examples.iter().take(config.align.questions).cloned().collect();
+    let others = chosen.split_off(chosen.len() - (chosen.len() as f64 * MEASURED) as usize);
     let wrong = mistakes(&tuned.model, &chosen, config)?;
     let mut aligned = Aligned { sampled: chosen.len(), wrong: wrong.len(), run: None };
     if wrong.len() < config.align.min_pairs {
@@ -79,14 +82,17 @@ pub fn align(tuned: Tuned, examples: &[Example], config: &ExpertConfig) -> Resul
     let last = aligner.accuracy(&held_out)?;
     let mut model = LocalModel { model: aligner.into_model(), ..tuned.model.clone() };
     let after = mean_loss(&model.model, right(), &train)?;
+    let said = [sample(&tuned.model, &others, config)?, sample(&model, &others, config)?];
     let lengths = [
         tokens(&model, better.iter().map(Example::answer))?,
         tokens(&model, worse.iter().map(Example::answer))?,
-        answer_length(&tuned.model, &chosen, config)?,
-        answer_length(&model, &chosen, config)?,
+        tokens(&model, said[0].iter().map(String::as_str))?,
+        tokens(&model, said[1].iter().map(String::as_str))?,
     ];
-    let taken = last >= first && after <= before;
-    aligned.run = Some(AlignRun { logs, accuracy: [first, last], loss: [before, after], lengths, taken });
+    let right = said.map(|said| share_right(&others, &said));
+    let taken = right[1] > right[0] && last >= first;
+    aligned.run =
+        Some(AlignRun { logs, accuracy: [first, last], right, loss: [before, after], lengths, taken });
     if !taken {
         return Ok((tuned, aligned));
     }
@@ -101,8 +107,16 @@ fn mistakes(
     examples: &[Example],
     config: &ExpertConfig,
 ) -> Result<Vec<(Example, Example)>> {
+    let said = sample(model, examples, config)?;
+    let wrong =
+        examples.iter().zip(said).filter(|(example, said)| !is_right(example, said) && !said.is_empty());
+    Ok(wrong.map(|(e, said)| (e.clone(), Example::pair(e.question(), said, "model"))).collect())
+}
+
+/// An answer to each question, drawn as the model says.
+fn sample(model: &LocalModel, examples: &[Example], config: &ExpertConfig) -> Result<Vec<String>> {
     let bar = progress::bar("sampling its own answers", examples.len());
-    let mut wrong = Vec::new();
+    let mut said = Vec::new();
     for (index, example) in examples.iter().enumerate() {
         let generation = GenerationConfig {
             max_new_tokens: config.max_new_tokens,
@@ -110,27 +124,21 @@ fn mistakes(
             seed: config.seed + index as u64,
             ..GenerationConfig::default()
         };
-        let said = model.chat(&ChatRequest { generation, ..ChatRequest::question(example.question()) })?.text;
-        if said.trim() != example.answer().trim() && !said.trim().is_empty() {
-            wrong.push((example.clone(), Example::pair(example.question(), said.trim(), "model")));
-        }
+        let request = ChatRequest { generation, ..ChatRequest::question(example.question()) };
+        said.push(model.chat(&request)?.text.trim().to_owned());
         bar.inc(1);
     }
     bar.finish();
-    Ok(wrong)
+    Ok(said)
 }
 
-/// Mean length of greedy answers, in tokens.
-fn answer_length(model: &LocalModel, examples: &[Example], config: &ExpertConfig) -> Result<f64> {
-    let generation =
-        GenerationConfig { max_new_tokens: config.max_new_tokens, ..GenerationConfig::default() };
-    let mut said = Vec::new();
-    for example in examples.iter().take(ANSWERED) {
-        let request =
-            ChatRequest { generation: generation.clone(), ..ChatRequest::question(example.question()) };
-        said.push(model.chat(&request)?.text);
-    }
-    tokens(model, said.iter().map(String::as_str))
+fn is_right(example: &Example, said: &str) -> bool {
+    said == example.answer().trim()
+}
+
+fn share_right(examples: &[Example], said: &[String]) -> f64 {
+    let right = examples.iter().zip(said).filter(|(example, said)| is_right(example, said)).count();
+    right as f64 / examples.len().max(1) as f64
 }
 
 /// Mean length of texts, in tokens.

@@ -52,7 +52,7 @@ pub struct ExpertConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlignConfig {
-    /// Questions that an answer is sampled for; 0 leaves the stage out.
+    /// Questions that an answer is sampled for, some of them to learn from and some to measure; 0 leaves the stage out.
     pub questions: usize,
     /// Of the sampler.
     pub temperature: f32,
@@ -69,12 +69,12 @@ pub struct AlignConfig {
 impl Default for AlignConfig {
     fn default() -> Self {
         Self {
-            questions: 150,
+            questions: 200,
             temperature: 1.0,
-            min_pairs: 10,
+            min_pairs: 8,
             objective: Objective::Orpo { beta: 0.2 },
             steps: 20,
-            learning_rate: 5e-5,
+            learning_rate: 2e-4,
         }
     }
 }

@@ -169,17 +169,18 @@ fn alignment(aligned: &Aligned) -> Section {
     let number = |v: f64| Cell::from(format!("{v:.2}"));
     let [chosen, rejected, before, after] = run.lengths;
     let table = Table::new("Held-out pairs and answers", ["", "Before", "After"])
+        .row([Cell::from("Sampled answers that are right"), percent(run.right[0]), percent(run.right[1])])
         .row([Cell::from("Right answer preferred"), percent(run.accuracy[0]), percent(run.accuracy[1])])
         .row([
             Cell::from("Loss of right answers, nats"),
             format!("{:.4}", run.loss[0]).into(),
             format!("{:.4}", run.loss[1]).into(),
         ])
-        .row([Cell::from("Tokens of the model's answers"), number(before), number(after)]);
+        .row([Cell::from("Tokens of sampled answers"), number(before), number(after)]);
     section
         .text(format!(
             "Right answers have {chosen:.1} tokens, wrong ones {rejected:.1}. The aligned model was {}.",
-            if run.taken { "taken" } else { "not taken: it lost what it was aligned to" }
+            if run.taken { "taken" } else { "not taken: no more of its samples were right" }
         ))
         .with(rewards)
         .with(table)
