@@ -2,7 +2,8 @@
 //!
 //! Questions count as the same when their content words are: "How long does a restart take?" and "How long would the
 //! restart take, please?". Of two answers to it, most of whose content words are the same, each states a number or a
-//! name that the other does not, or one of them negates: then at most one of them is right.
+//! name that the other does not, or one of them negates: then at most one of them is right. Long texts state many things
+//! and are not compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -11,6 +12,8 @@ use crate::text::{self, real};
 
 /// Smallest share of the content words of the shorter answer that the other must have, for both to say the same.
 const SAME: f64 = 0.6;
+/// Words of an answer, at most.
+const LONGEST: usize = 60;
 /// Different answers to a question that are compared with each other, at most.
 const MOST: usize = 200;
 /// Letters of a word that are compared: what follows is mostly inflection.
@@ -41,6 +44,7 @@ pub(super) struct Facts {
     numbers: BTreeSet<String>,
     names: BTreeSet<String>,
     negated: bool,
+    long: bool,
 }
 
 /// Words of four letters or more that say nothing about the subject.
@@ -84,6 +88,7 @@ impl Facts {
             }
         }
         facts.negated = negations % 2 == 1;
+        facts.long = original.split_whitespace().nth(LONGEST).is_some();
         facts
     }
 
@@ -104,6 +109,8 @@ impl Facts {
             if self.content.len() <= other.content.len() { (self, other) } else { (other, self) };
         let common = short.content.iter().filter(|word| long.content.contains(*word)).count();
         if short.content.len() < 2
+            || self.long
+            || other.long
             || real(common) < SAME * real(short.content.len())
             || real(common) < SAME / 2.0 * real(long.content.len())
         {

@@ -19,6 +19,7 @@ use super::near::{may_equal, normal, verdict};
 use super::reason::{DropReason, Verdict};
 use super::structure::check_turns;
 use crate::duplicates::{Buffers, Rules, Sketcher, banded, sample};
+use crate::io::write_line;
 use crate::sets::DisjointSets;
 use crate::text::mix;
 use crate::{Entry, Error, Example, Result, RowReader};
@@ -184,7 +185,8 @@ impl Disk<'_> {
         found.sort_by_key(|found| found.at);
         let to = name(self.scratch, "verdicts", file);
         let mut out = BufWriter::new(File::create(&to).map_err(|source| Error::io(&to, source))?);
-        let written = found.iter().try_for_each(|found| line_of(&mut out, found)).and_then(|()| out.flush());
+        let written =
+            found.iter().try_for_each(|found| write_line(&mut out, found)).and_then(|()| out.flush());
         written.map_err(|source| Error::io(&to, source))?;
         fs::remove_file(&path).map_err(|source| Error::io(&path, source))
     }
@@ -286,7 +288,7 @@ impl Files {
 
     fn write_line(&mut self, hash: u64, value: &impl Serialize) -> Result<()> {
         let (path, out) = &mut self.0[(hash >> 58) as usize];
-        line_of(out, value).map_err(|source| Error::io(path.as_path(), source))
+        write_line(out, value).map_err(|source| Error::io(path.as_path(), source))
     }
 
     fn finish(self) -> Result<()> {
@@ -302,11 +304,6 @@ fn name(folder: &Path, kind: &str, file: usize) -> PathBuf {
 
 fn lines(path: &Path) -> Result<Lines<BufReader<File>>> {
     Ok(BufReader::new(File::open(path).map_err(|source| Error::io(path, source))?).lines())
-}
-
-fn line_of(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(line: &str, path: &Path) -> Result<T> {

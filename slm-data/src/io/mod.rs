@@ -21,7 +21,7 @@ pub use examples::{read_examples, read_rows, write_examples};
 pub use reader::{Counts, Entry, RowReader};
 pub use schema::Layout;
 pub use writer::RowWriter;
-pub(crate) use writer::write_atomically;
+pub(crate) use writer::{write_atomically, write_line};
 
 /// What was read, and what could not be.
 ///

@@ -124,6 +124,12 @@ impl Drop for RowWriter {
     }
 }
 
+/// A value as a line of JSON.
+pub(crate) fn write_line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
 /// Writes a file beside `path`, packed as its name says, and renames it once it is complete.
 pub(crate) fn write_atomically(
     path: &Path,

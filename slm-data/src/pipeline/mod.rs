@@ -2,10 +2,11 @@
 
 mod cache;
 mod config;
+mod files;
 mod run;
 mod stage;
 
 pub use config::{InputConfig, OutputConfig, PipelineConfig, StepConfig, StepKind};
+pub(crate) use files::{each_dropped, each_row};
 pub use run::{Pipeline, PipelineReport, StepRun};
-pub(crate) use run::{each_dropped, each_row};
 pub use stage::{Outcome, Stage};

@@ -2,28 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::cache::{entry, hash_file, hash_of};
 use super::config::{InputConfig, PipelineConfig};
+use super::files::{CHUNK, DROPPED, ROWS, each_dropped, read_all, read_json, take, write_json};
 use super::stage::{BuiltIn, Closure, Outcome, Stage, Toxicity};
 use crate::card::DataCard;
 use crate::curate::{DropReason, Dropped};
-use crate::io::{row_files, write_atomically, write_bad_line};
+use crate::io::{row_files, write_atomically, write_bad_line, write_line};
 use crate::{
     Counts, Entry, Error, Example, Layout, Result, Row, RowReader, RowWriter, Similarity, leaks,
     read_examples, split,
 };
 
-/// Rows in memory at a time, for steps that judge each alone.
-const CHUNK: usize = 4096;
 /// Another layout of the cache's folders has another number.
 const VERSION: &str = "2";
-const ROWS: &str = "rows.jsonl";
-const DROPPED: &str = "dropped.jsonl";
 const BAD: &str = "bad.jsonl";
 const RUN: &str = "step.json";
 const SCRATCH: &str = "scratch";
@@ -311,22 +307,6 @@ fn step(stage: &mut dyn Stage, from: &Path, folder: &Path) -> Result<()> {
     write_json(&folder.join(RUN), &run)
 }
 
-/// The next rows of a file that this program wrote.
-fn take(reader: &mut RowReader<Example>, size: usize) -> Result<Vec<Example>> {
-    let mut rows = Vec::new();
-    while rows.len() < size {
-        match reader.next().transpose()? {
-            Some(Entry::Row(row)) => rows.push(row),
-            Some(Entry::Bad(bad)) => {
-                let reason = format!("line {} is broken: {}\nhint: remove the folder", bad.line, bad.reason);
-                return Err(Error::config(bad.file.to_string_lossy(), reason));
-            }
-            None => break,
-        }
-    }
-    Ok(rows)
-}
-
 fn check_sum(count: usize, outcome: &Outcome) -> Result<()> {
     let (kept, dropped) = (outcome.kept.len(), outcome.dropped.len());
     if kept + dropped == count {
@@ -334,10 +314,6 @@ fn check_sum(count: usize, outcome: &Outcome) -> Result<()> {
     }
     let reason = format!("{count} rows given, {kept} kept and {dropped} dropped");
     Err(Error::Model { what: "the step", reason })
-}
-
-fn read_all(path: &Path) -> Result<Vec<Example>> {
-    take(&mut RowReader::open(path)?, usize::MAX)
 }
 
 fn copy_rows(from: &Path, to: &Path, report: &mut PipelineReport) -> Result<()> {
@@ -395,41 +371,4 @@ fn write_dropped(path: &Path, report: &PipelineReport) -> Result<()> {
         Ok(())
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-/// Visits the rows that the step of a folder dropped.
-pub(crate) fn each_dropped(folder: &Path, mut visit: impl FnMut(Dropped) -> Result<()>) -> Result<()> {
-    let path = folder.join(DROPPED);
-    let fail = |source| Error::io(&path, source);
-    for line in BufReader::new(fs::File::open(&path).map_err(fail)?).lines() {
-        let row = serde_json::from_str(&line.map_err(fail)?);
-        visit(row.map_err(|error| Error::io(&path, error.into()))?)?;
-    }
-    Ok(())
-}
-
-/// Visits the rows of a folder.
-pub(crate) fn each_row(folder: &Path, mut visit: impl FnMut(Example)) -> Result<()> {
-    let mut reader = RowReader::open(folder.join(ROWS))?;
-    loop {
-        let rows = take(&mut reader, CHUNK)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        rows.into_iter().for_each(&mut visit);
-    }
-}
-
-fn write_line(out: &mut dyn Write, value: &impl Serialize) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    write_atomically(path, |out| write_line(out, value))
-}
-
-fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
-    serde_json::from_str(&text).map_err(|error| Error::io(path, error.into()))
 }
