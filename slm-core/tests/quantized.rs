@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use half::f16;
 use safetensors::SafeTensors;
 use slm_core::model::FloatType;
 use slm_core::nn::Weight;
@@ -188,6 +189,49 @@ fn the_layout_of_gptq_is_written_and_read() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Zero points of 1 and more go into the first version of the layout, those of 0 into the second, and minimums between
+/// codes into none.
+#[test]
+fn zero_points_of_gptq_are_written_and_read() -> Result<()> {
+    for (zeros, version) in [([1_u8, 8, 15], "gptq"), ([0, 8, 15], "gptq_v2")] {
+        let mut model = CausalLm::load(&goldens().join("llama"), &device())?;
+        model.for_each_linear(&mut |_, linear| {
+            let format = Format::Int4Asym { group_size: 32 };
+            let [rows, cols] = linear.weight.dims();
+            let groups = rows * cols / 32;
+            let codes: Vec<u8> = (0..rows * cols / 2).map(|i| (i * 37 % 251) as u8).collect();
+            let scales: Vec<f16> = (0..groups).map(|i| f16::from_f32(0.01 + i as f32 * 1e-5)).collect();
+            let minimum = |(i, s): (usize, &f16)| f16::from_f32(-f32::from(zeros[i % 3]) * s.to_f32());
+            let minimums: Vec<f16> = scales.iter().enumerate().map(minimum).collect();
+            let packed = PackedTensor::from_parts(codes, scales, Some(minimums.into()), [rows, cols], format);
+            linear.weight = Weight::Packed(packed.expect("lengths that fit"));
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        model.save_gptq(folder.path(), FloatType::F32)?;
+        let config = std::fs::read_to_string(folder.path().join("config.json")).expect("written");
+        assert!(config.contains(&format!("\"checkpoint_format\": \"{version}\"")), "{config}");
+        let again = CausalLm::load(folder.path(), &device())?;
+        for ((path, a), (_, b)) in model.linears().zip(again.linears()) {
+            if let (Weight::Packed(a), Weight::Packed(b)) = (&a.weight, &b.weight) {
+                assert_eq!(a, b, "{path}");
+            } else {
+                assert_eq!(path, "lm_head");
+            }
+        }
+    }
+    let mut model = CausalLm::load(&goldens().join("llama"), &device())?;
+    model.for_each_linear(&mut |_, linear| {
+        let [rows, cols] = linear.weight.dims();
+        let values: Vec<f32> = linear.weight.to_dense(&device()).try_into_vec_as().expect("on the host");
+        let packed = PackedTensor::quantize(&values, rows, cols, Format::Int4Asym { group_size: 32 });
+        linear.weight = Weight::Packed(packed.expect("fits"));
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = model.save_gptq(folder.path(), FloatType::F32).expect_err("minimums between codes");
+    assert!(error.to_string().contains("hint: "), "{error}");
     Ok(())
 }
 

@@ -103,7 +103,7 @@ fn trial(weights: &[f32], format: Format, factors: &[f32], (importance, h): (&[f
     let cols = factors.len();
     let scaled: Vec<f32> =
         weights.chunks_exact(cols).flat_map(|row| row.iter().zip(factors).map(|(w, f)| w * f)).collect();
-    let search = Search { importance: Some(importance), half_quadratic: false };
+    let search = Search { importance: Some(importance), ..Search::default() };
     let dense = encode(&scaled, [weights.len() / cols, cols], format, &search)?.dequantize();
     let row = |(weights, dense): (&[f32], &[f32])| {
         let errors: Vec<f32> = weights.iter().zip(dense).zip(factors).map(|((w, d), f)| w - d / f).collect();

@@ -68,6 +68,9 @@ pub struct QuantConfig {
     pub overrides: Vec<Override>,
     /// Of [`Method::Gptq`].
     pub gptq: GptqConfig,
+    /// Minimums of [`Format::Int4Asym`] are whole multiples of their scales, so that
+    /// [`CausalLm::save_gptq`](slm_core::CausalLm::save_gptq) can write them.
+    pub whole_zeros: bool,
 }
 
 impl Default for QuantConfig {
@@ -80,6 +83,7 @@ impl Default for QuantConfig {
             skip,
             overrides: Vec::new(),
             gptq: GptqConfig::default(),
+            whole_zeros: false,
         }
     }
 }

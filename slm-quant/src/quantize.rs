@@ -254,15 +254,17 @@ impl<'a> Chooser<'a> {
         if let (Method::Gptq | Method::AwqGptq, Some(inputs), false) = (method, self.inputs, self.lookup) {
             let gptq = match self.gptq.take() {
                 Some(gptq) => gptq,
-                None => Gptq::new(inputs, self.config.gptq)?,
+                None => Gptq::new(inputs, self.config.gptq)?.with_whole_zeros(self.config.whole_zeros),
             };
             return self.gptq.insert(gptq).encode(weights, shape, format);
         }
-        if method == Method::Nearest {
+        let whole_zeros = self.config.whole_zeros && format.has_minimums();
+        if method == Method::Nearest && !whole_zeros {
             return Ok(quantize_matrix(weights, shape, format)?.0);
         }
         let importance = self.inputs.filter(|_| method.calibrates()).map(InputStatistics::mean_square);
-        let search = Search { importance: importance.as_deref(), half_quadratic: method == Method::Hqq };
+        let half_quadratic = method == Method::Hqq;
+        let search = Search { importance: importance.as_deref(), half_quadratic, whole_zeros };
         encode(weights, shape, format, &search)
     }
 }

@@ -59,6 +59,9 @@ pub struct Search<'a> {
     pub importance: Option<&'a [f32]>,
     /// Improve the scales by HQQ (Badri and Shaji 2023): outliers among the errors count less.
     pub half_quadratic: bool,
+    /// Minimums of [`Format::Int4Asym`] are whole multiples of their scales, 1 to 15 below zero: the zero points of GPTQ's
+    /// and AWQ's files.
+    pub whole_zeros: bool,
 }
 
 /// Packs one matrix with scales that were searched for.
@@ -74,7 +77,7 @@ pub fn encode(
     format: Format,
     search: &Search<'_>,
 ) -> Result<PackedTensor> {
-    let grid = Grid::new(format, shape[1])?;
+    let grid = Grid::new(format, shape[1])?.with_whole_zeros(search.whole_zeros);
     check(weights, shape)?;
     let importance = importance(search.importance, shape[1])?;
     let mut codes = vec![0_i8; weights.len()];

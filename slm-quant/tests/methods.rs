@@ -100,7 +100,7 @@ fn importance_moves_the_error_to_columns_that_do_not_count() -> Result<()> {
             continue;
         }
         let plain = encode(&weights, [ROWS, COLS], format, &Search::default())?;
-        let search = Search { importance: Some(&importance), half_quadratic: false };
+        let search = Search { importance: Some(&importance), ..Search::default() };
         let moved = encode(&weights, [ROWS, COLS], format, &search)?;
         assert!(weighted(&moved) < weighted(&plain) * 0.97, "{format}");
     }
@@ -115,7 +115,7 @@ fn half_quadratic_scales_ignore_outliers() -> Result<()> {
     };
     for format in formats() {
         let plain = encode(&weights, [ROWS, COLS], format, &Search::default())?;
-        let search = Search { importance: None, half_quadratic: true };
+        let search = Search { half_quadratic: true, ..Search::default() };
         let robust = encode(&weights, [ROWS, COLS], format, &search)?;
         assert!(loss(&robust) <= loss(&plain) * 1.0001, "{format}: {} of {}", loss(&robust), loss(&plain));
     }
@@ -129,7 +129,7 @@ fn gptq_keeps_the_outputs() -> Result<()> {
     let importance = statistics.mean_square();
     for format in formats() {
         let (nearest, _) = quantize_matrix(&weights, [ROWS, COLS], format)?;
-        let search = Search { importance: Some(&importance), half_quadratic: false };
+        let search = Search { importance: Some(&importance), ..Search::default() };
         let weighted = encode(&weights, [ROWS, COLS], format, &search)?;
         let nearest = output_error(&x, &weights, &nearest);
         let weighted = output_error(&x, &weights, &weighted);
@@ -144,6 +144,32 @@ fn gptq_keeps_the_outputs() -> Result<()> {
                 assert!(error <= last * 1.001, "{format}: a sweep raised {last} to {error}");
                 last = error;
             }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn zero_points_are_whole_and_cost_little() -> Result<()> {
+    let (weights, shape) = (weights(0.05), [ROWS, COLS]);
+    let (x, statistics) = inputs(1000);
+    let gptq = |whole| {
+        Ok::<_, slm_quant::Error>(Gptq::new(&statistics, GptqConfig::default())?.with_whole_zeros(whole))
+    };
+    for group_size in [32, 128] {
+        let format = Format::Int4Asym { group_size };
+        let search = |whole_zeros| Search { whole_zeros, ..Search::default() };
+        let free =
+            [encode(&weights, shape, format, &search(false))?, gptq(false)?.encode(&weights, shape, format)?];
+        let whole =
+            [encode(&weights, shape, format, &search(true))?, gptq(true)?.encode(&weights, shape, format)?];
+        for (free, whole) in free.iter().zip(&whole) {
+            for (scale, minimum) in whole.scales().iter().zip(whole.minimums().expect("asymmetric")) {
+                let zero = -minimum.to_f32() / scale.to_f32();
+                assert!((zero - zero.round()).abs() < 2e-3 * zero && (1.0..=15.5).contains(&zero), "{zero}");
+            }
+            let (free, whole) = (output_error(&x, &weights, free), output_error(&x, &weights, whole));
+            assert!(whole < 1.6 * free, "{format}: {whole} of {free}");
         }
     }
     Ok(())
@@ -168,14 +194,14 @@ fn what_cannot_be_packed_is_named() -> Result<()> {
             &weights,
             [ROWS, COLS],
             format,
-            &Search { importance: Some(&[1.0; COLS - 1]), half_quadratic: false },
+            &Search { importance: Some(&[1.0; COLS - 1]), ..Search::default() },
         )
         .map(drop),
         encode(
             &weights,
             [ROWS, COLS],
             format,
-            &Search { importance: Some(&[-1.0; COLS]), half_quadratic: false },
+            &Search { importance: Some(&[-1.0; COLS]), ..Search::default() },
         )
         .map(drop),
     ];

@@ -25,7 +25,7 @@ pub use load::{LoadOptions, Value};
 pub use reading::Reading;
 
 use crate::config::ModelConfig;
-use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Rotations, Weight};
+use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Weight};
 use crate::{Error, Result};
 
 /// A causal language model of any [`Family`](crate::config::Family).
@@ -169,11 +169,7 @@ impl CausalLm {
         if runs.is_empty() {
             return Err(Error::Request { reason: "there is no sequence to read".into() });
         }
-        Ok(Pass {
-            config: &self.config,
-            rotations: Rotations::new(&self.config, runs, device),
-            lengths: runs.iter().map(ExactSizeIterator::len).collect(),
-        })
+        Ok(Pass::new(&self.config, runs, device))
     }
 
     /// # Shapes

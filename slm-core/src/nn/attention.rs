@@ -1,6 +1,8 @@
 //! Causal grouped-query attention.
 
-use burn::tensor::Tensor;
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor};
 use slm_kernels::ops::{self, AttentionOptions};
 
 use super::{KvCache, Linear, RmsNorm, Rotations};
@@ -25,11 +27,24 @@ pub struct Attention {
 
 /// What all layers of one forward pass share.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
+pub struct Pass<'a> {
     pub(crate) config: &'a ModelConfig,
     pub(crate) rotations: Rotations,
     /// Tokens of each sequence, where several lie behind one another in one row; else empty.
     pub(crate) lengths: Vec<usize>,
+}
+
+impl<'a> Pass<'a> {
+    /// Over runs of positions, one for each sequence, behind one another in one row or a batch.
+    pub(crate) fn new(config: &'a ModelConfig, runs: &[Range<usize>], device: &Device) -> Self {
+        let lengths = runs.iter().map(ExactSizeIterator::len).collect();
+        Self { config, rotations: Rotations::new(config, runs, device), lengths }
+    }
+
+    /// Over one sequence, or a batch of the same length, from its beginning.
+    pub fn whole(config: &'a ModelConfig, length: usize, device: &Device) -> Self {
+        Self::new(config, std::slice::from_ref(&(0..length)), device)
+    }
 }
 
 impl Attention {
@@ -38,6 +53,20 @@ impl Attention {
     /// # Shapes
     /// `[batch, new, hidden]` to the same.
     pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        layer: usize,
+        pass: &Pass<'_>,
+        caches: &mut [&mut KvCache],
+    ) -> Tensor<3> {
+        self.o_proj.forward(self.heads(x, layer, pass, caches))
+    }
+
+    /// What the heads gather, before the last projection; `caches` as in `forward`.
+    ///
+    /// # Shapes
+    /// `[batch, new, hidden]` to `[batch, new, heads · head_dim]`.
+    pub fn heads(
         &self,
         x: Tensor<3>,
         layer: usize,
@@ -59,7 +88,7 @@ impl Attention {
         let q = pass.rotations.apply(normed(q, c.num_attention_heads, &self.q_norm), kind);
         let k = pass.rotations.apply(normed(k, c.num_key_value_heads, &self.k_norm), kind);
         let y = attend([q, k, v], layer, pass, caches);
-        self.o_proj.forward(y.reshape([batch, new, c.num_attention_heads * c.head_dim]))
+        y.reshape([batch, new, c.num_attention_heads * c.head_dim])
     }
 }
 

@@ -24,12 +24,34 @@ impl Mlp {
     /// # Shapes
     /// `[batch, new, hidden]` to the same.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.down_proj.forward(self.gated(x))
+    }
+
+    /// What `down_proj` reads.
+    ///
+    /// # Shapes
+    /// `[batch, new, hidden]` to `[batch, new, intermediate]`.
+    pub fn gated(&self, x: Tensor<3>) -> Tensor<3> {
         let gate = match self.activation {
             Activation::Silu => Gate::Silu,
             Activation::GeluTanh => Gate::GeluTanh,
         };
-        let hidden = ops::gated(self.gate_proj.forward(x.clone()), self.up_proj.forward(x), gate);
-        self.down_proj.forward(hidden)
+        ops::gated(self.gate_proj.forward(x.clone()), self.up_proj.forward(x), gate)
+    }
+}
+
+fn maybe(norm: Option<&RmsNorm>, x: Tensor<3>) -> Tensor<3> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    }
+}
+
+/// The residual stream.
+fn add(x: Tensor<3>, y: Tensor<3>, pass: &Pass<'_>) -> Tensor<3> {
+    match pass.config.multipliers.residual {
+        1.0 => x + y,
+        factor => x + y.mul_scalar(factor),
     }
 }
 
@@ -60,27 +82,42 @@ impl Block {
         pass: &Pass<'_>,
         caches: &mut [&mut KvCache],
     ) -> Tensor<3> {
-        let config = pass.config;
-        let maybe = |norm: &Option<RmsNorm>, y: Tensor<3>| match norm {
-            Some(norm) => norm.forward(y),
-            None => y,
-        };
-        let add = |x: Tensor<3>, y: Tensor<3>| match config.multipliers.residual {
-            1.0 => x + y,
-            factor => x + y.mul_scalar(factor),
-        };
-        let attended = self.self_attn.forward(maybe(&self.input_layernorm, x.clone()), layer, pass, caches);
-        let (h, y) = match config.norms {
+        let attended = self.self_attn.forward(self.attention_input(x.clone()), layer, pass, caches);
+        let (x, y) = self.mlp_input(x, attended, pass);
+        self.output(x, self.mlp.forward(y), pass)
+    }
+
+    /// What attention reads of the block's input.
+    ///
+    /// # Shapes
+    /// `[batch, new, hidden]` to the same.
+    pub fn attention_input(&self, x: Tensor<3>) -> Tensor<3> {
+        maybe(self.input_layernorm.as_ref(), x)
+    }
+
+    /// The sum of the block's input and attention's output, and what the MLP reads of it.
+    ///
+    /// # Shapes
+    /// All `[batch, new, hidden]`.
+    pub fn mlp_input(&self, x: Tensor<3>, attended: Tensor<3>, pass: &Pass<'_>) -> (Tensor<3>, Tensor<3>) {
+        match pass.config.norms {
             NormPlacement::Pre => {
-                let h = add(x, attended);
-                (h.clone(), self.post_attention_layernorm.forward(h))
+                let x = add(x, attended, pass);
+                (x.clone(), self.post_attention_layernorm.forward(x))
             }
             NormPlacement::Post | NormPlacement::Both => {
-                let h = add(x, self.post_attention_layernorm.forward(attended));
-                (h.clone(), maybe(&self.pre_feedforward_layernorm, h))
+                let x = add(x, self.post_attention_layernorm.forward(attended), pass);
+                (x.clone(), maybe(self.pre_feedforward_layernorm.as_ref(), x))
             }
-        };
-        add(h, maybe(&self.post_feedforward_layernorm, self.mlp.forward(y)))
+        }
+    }
+
+    /// The block's output, of the sum that [`Block::mlp_input`] returned and the output of the MLP.
+    ///
+    /// # Shapes
+    /// All `[batch, new, hidden]`.
+    pub fn output(&self, x: Tensor<3>, y: Tensor<3>, pass: &Pass<'_>) -> Tensor<3> {
+        add(x, maybe(self.post_feedforward_layernorm.as_ref(), y), pass)
     }
 
     /// The norms of the block, those of queries and keys included, and their names within it.

@@ -9,12 +9,10 @@ mod norm;
 mod rope;
 
 pub use adapter::{Adapter, Dropout, Magnitude};
-pub use attention::Attention;
+pub use attention::{Attention, Pass};
 pub use block::{Block, Mlp};
 pub use cache::{KvCache, KvCacheType};
 pub use linear::{Linear, Weight};
 pub use norm::RmsNorm;
-pub use rope::Rotation;
 
-pub(crate) use attention::Pass;
 pub(crate) use rope::Rotations;

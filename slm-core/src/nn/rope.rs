@@ -9,7 +9,7 @@ use crate::config::{LayerRope, ModelConfig, RopeConfig};
 
 /// Cosines and sines of runs of positions.
 #[derive(Debug, Clone)]
-pub struct Rotation {
+struct Rotation {
     /// `[positions, rotary_dim / 2]`.
     cos: Tensor<2>,
     /// `[positions, rotary_dim / 2]`.
@@ -19,7 +19,7 @@ pub struct Rotation {
 impl Rotation {
     /// The rotation of runs of positions, one run for each sequence, behind one another. The end of a run is the
     /// length of its sequence, on which some scalings depend.
-    pub fn new(rope: &RopeConfig, runs: &[Range<usize>], device: &Device) -> Self {
+    fn new(rope: &RopeConfig, runs: &[Range<usize>], device: &Device) -> Self {
         let count: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let half = rope.rotary_dim / 2;
         let factor = rope.attention_factor();
@@ -43,7 +43,7 @@ impl Rotation {
     ///
     /// # Shapes
     /// `[batch, positions, heads, head_dim]` to the same.
-    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+    fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         ops::rotate(x, &self.cos, &self.sin)
     }
 }

@@ -4,11 +4,9 @@
 //! that read it have got their new weights. So each layer is calibrated on what it will really see, and no product
 //! is computed twice.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use slm_core::config::{Activation, LayerRope, ModelConfig, NormPlacement, QkNorm};
-use slm_core::nn::{Block, RmsNorm, Rotation, Weight};
-use slm_core::{CausalLm, Error as CoreError};
-use slm_kernels::ops::{self, AttentionOptions, Gate};
+use burn::tensor::{Tensor, TensorData};
+use slm_core::nn::{Block, Pass};
+use slm_core::{CausalLm, ModelConfig};
 
 use super::CalibrationData;
 use crate::Result;
@@ -43,36 +41,14 @@ pub(crate) type AtSite<'a> = dyn FnMut(Site, &[Tensor<3>], &mut Block) -> Result
 /// The inputs of the first block, `[1, tokens, hidden]` for each sequence.
 ///
 /// # Errors
-/// When a sequence is empty or longer than the model's context.
+/// When a sequence is empty, longer than the model's context, or of unknown tokens.
 pub(crate) fn embed(model: &CausalLm, data: &CalibrationData) -> Result<Vec<Tensor<3>>> {
-    let limit = model.config.context_length();
     let one = |ids: &Vec<u32>| {
-        if ids.is_empty() || ids.len() > limit {
-            let reason = format!("a sequence of {} tokens; the context holds 1 to {limit}", ids.len());
-            return Err(CoreError::Request { reason }.into());
-        }
-        let x = lookup(&model.embed_tokens, ids, &model.device())?;
-        Ok(x.mul_scalar(model.config.multipliers.embedding as f32).unsqueeze())
+        let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+        let reading = model.reading(&[ids.len()])?;
+        Ok(reading.embed(Tensor::from_data(TensorData::new(row, [1, ids.len()]), &model.device()))?)
     };
     data.sequences.iter().map(one).collect()
-}
-
-/// Rows of the embedding.
-fn lookup(embedding: &Weight, ids: &[u32], device: &Device) -> Result<Tensor<2>> {
-    let packed = match embedding {
-        Weight::Packed(packed) => packed,
-        dense => {
-            let row: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-            let ids = Tensor::<1, Int>::from_data(TensorData::new(row, [ids.len()]), device);
-            return Ok(dense.to_dense(device).select(0, ids).cast(burn::tensor::FloatDType::F32));
-        }
-    };
-    let mut values = vec![0.0; ids.len() * packed.cols()];
-    for (id, row) in ids.iter().zip(values.chunks_exact_mut(packed.cols())) {
-        let id = *id as usize;
-        packed.dequantize_rows(id..id + 1, row)?;
-    }
-    Ok(Tensor::from_data(TensorData::new(values, [ids.len(), packed.cols()]), device))
 }
 
 /// Runs block `index` over all sequences, from its inputs to its outputs.
@@ -83,90 +59,37 @@ pub(crate) fn run(
     hidden: &mut [Tensor<3>],
     at_site: &mut AtSite<'_>,
 ) -> Result<()> {
-    let normed = |norm: &Option<RmsNorm>, x: &Tensor<3>| match norm {
-        Some(norm) => norm.forward(x.clone()),
-        None => x.clone(),
-    };
-    let add = |x: &Tensor<3>, y: Tensor<3>| x.clone() + y.mul_scalar(config.multipliers.residual as f32);
-
-    let mut inputs: Vec<_> = hidden.iter().map(|x| normed(&block.input_layernorm, x)).collect();
+    let pass = |x: &Tensor<3>| Pass::whole(config, x.dims()[1], &x.device());
+    let passes: Vec<_> = hidden.iter().map(pass).collect();
+    let mut inputs: Vec<_> = hidden.iter().map(|x| block.attention_input(x.clone())).collect();
     at_site(Site::AttentionInput, &inputs, block)?;
-    for input in &mut inputs {
-        *input = attend(config, index, block, input.clone());
+    for (input, pass) in inputs.iter_mut().zip(&passes) {
+        *input = block.self_attn.heads(input.clone(), index, pass, &mut []);
     }
     at_site(Site::AttentionOutput, &inputs, block)?;
-    for (input, x) in inputs.iter_mut().zip(hidden.iter_mut()) {
-        let y = block.self_attn.o_proj.forward(input.clone());
-        if config.norms == NormPlacement::Pre {
-            *x = add(x, y);
-            *input = block.post_attention_layernorm.forward(x.clone());
-        } else {
-            *x = add(x, block.post_attention_layernorm.forward(y));
-            *input = normed(&block.pre_feedforward_layernorm, x);
-        }
+    for ((input, x), pass) in inputs.iter_mut().zip(hidden.iter_mut()).zip(&passes) {
+        let attended = block.self_attn.o_proj.forward(input.clone());
+        (*x, *input) = block.mlp_input(x.clone(), attended, pass);
     }
     at_site(Site::MlpInput, &inputs, block)?;
-    let gate = match config.activation {
-        Activation::Silu => Gate::Silu,
-        Activation::GeluTanh => Gate::GeluTanh,
-    };
     for input in &mut inputs {
-        let (x, mlp) = (input.clone(), &block.mlp);
-        *input = ops::gated(mlp.gate_proj.forward(x.clone()), mlp.up_proj.forward(x), gate);
+        *input = block.mlp.gated(input.clone());
     }
     at_site(Site::MlpHidden, &inputs, block)?;
-    for (input, x) in inputs.into_iter().zip(hidden) {
-        let y = block.mlp.down_proj.forward(input);
-        *x = add(x, normed(&block.post_feedforward_layernorm, &y));
+    for ((input, x), pass) in inputs.into_iter().zip(hidden).zip(&passes) {
+        *x = block.output(x.clone(), block.mlp.down_proj.forward(input), pass);
     }
     Ok(())
-}
-
-/// Attention up to the inputs of its last projection.
-///
-/// # Shapes
-/// `[1, tokens, hidden]` to `[1, tokens, heads · head_dim]`.
-fn attend(config: &ModelConfig, index: usize, block: &Block, x: Tensor<3>) -> Tensor<3> {
-    let (c, attention) = (config, &block.self_attn);
-    let [batch, tokens, _] = x.dims();
-    let layer = c.layers[index];
-    let heads = |y: Tensor<3>, n: usize| y.reshape([batch, tokens, n, c.head_dim]);
-    let rope = match layer.rope {
-        LayerRope::Global => Some(&c.rope),
-        LayerRope::Local => c.local_rope.as_ref(),
-        LayerRope::None => None,
-    };
-    let rotation = rope.map(|rope| Rotation::new(rope, std::slice::from_ref(&(0..tokens)), &x.device()));
-    let turned = |y: Tensor<3>, n: usize, norm: &Option<RmsNorm>| {
-        let y = match (norm, c.qk_norm) {
-            (Some(norm), QkNorm::Whole) => heads(norm.forward(y), n),
-            (Some(norm), _) => norm.forward(heads(y, n)),
-            (None, _) => heads(y, n),
-        };
-        match &rotation {
-            Some(rotation) => rotation.apply(y),
-            None => y,
-        }
-    };
-    let q = turned(attention.q_proj.forward(x.clone()), c.num_attention_heads, &attention.q_norm);
-    let k = turned(attention.k_proj.forward(x.clone()), c.num_key_value_heads, &attention.k_norm);
-    let v = heads(attention.v_proj.forward(x), c.num_key_value_heads);
-    let options = AttentionOptions {
-        scale: c.multipliers.attention as f32,
-        causal: true,
-        window: layer.window,
-        softcap: c.multipliers.attention_softcap.map(|s| s as f32),
-    };
-    ops::attention(q, k, v, &options).reshape([batch, tokens, c.num_attention_heads * c.head_dim])
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use burn::tensor::{Device, Int};
+
     use super::*;
 
-    /// The pass repeats what [`CausalLm`] does, so that it can stop in between: it must not drift from it.
     #[test]
     fn the_pass_gives_the_models_outputs() -> Result<()> {
         let families = [

@@ -53,6 +53,7 @@ pub struct Gptq {
     u: Vec<f32>,
     order: Vec<usize>,
     importance: Vec<f32>,
+    whole_zeros: bool,
 }
 
 impl Gptq {
@@ -63,7 +64,13 @@ impl Gptq {
     pub fn new(inputs: &InputStatistics, config: GptqConfig) -> Result<Self> {
         let importance = importance(Some(&inputs.mean_square()), inputs.width())?;
         let (h, u, order) = prepare(inputs, &config)?;
-        Ok(Self { config, h, u, order, importance })
+        Ok(Self { config, h, u, order, importance, whole_zeros: false })
+    }
+
+    /// With zero points instead of minimums, as [`Search::whole_zeros`](crate::Search::whole_zeros).
+    #[must_use]
+    pub fn with_whole_zeros(self, whole_zeros: bool) -> Self {
+        Self { whole_zeros, ..self }
     }
 
     /// Packs one matrix so that the output for those inputs changes little.
@@ -74,7 +81,7 @@ impl Gptq {
     /// # Errors
     /// A format that does not fit `in`; statistics of another width; a weight that is not finite.
     pub fn encode(&self, weights: &[f32], shape: [usize; 2], format: Format) -> Result<PackedTensor> {
-        let grid = Grid::new(format, shape[1])?;
+        let grid = Grid::new(format, shape[1])?.with_whole_zeros(self.whole_zeros);
         check(weights, shape)?;
         let (expected, got) = (shape[1], self.order.len());
         if expected != got {

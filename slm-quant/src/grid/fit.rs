@@ -30,6 +30,7 @@ pub(super) fn unit(weights: &[f32], importance: &[f32], steps: Steps) -> Unit {
             let (scale, minimum) = affine(weights, importance, high, false);
             half_precision(scale, minimum)
         }
+        Steps::Whole { high } => whole(weights, importance, high),
         _ => half_precision(scale(weights, importance, steps), 0.0),
     }
 }
@@ -50,6 +51,9 @@ pub(super) fn refit(
     });
     let solved = match steps {
         Steps::Affine { .. } => sums.line(),
+        Steps::Whole { high } => {
+            return sums.zero(high).map_or(*unit, |(scale, zero, _)| at_zero(scale, zero));
+        }
         _ => sums.slope().map(|scale| (scale, 0.0)),
     };
     solved.map_or(*unit, |(scale, minimum)| half_precision(scale, minimum))
@@ -57,6 +61,12 @@ pub(super) fn refit(
 
 pub(super) fn half_precision(scale: f32, minimum: f32) -> Unit {
     Unit { scale: to_half(scale), minimum: to_half(minimum), ..Unit::default() }
+}
+
+/// `(code - zero) · scale`.
+fn at_zero(scale: f32, zero: f32) -> Unit {
+    let scale = to_half(scale);
+    half_precision(scale.to_f32(), -zero * scale.to_f32())
 }
 
 /// The nearest number of half precision that is finite.
@@ -104,6 +114,24 @@ impl Sums {
         (scale.is_finite() && minimum.is_finite()).then_some((scale, minimum))
     }
 
+    /// Scale, zero point from 1 to `high`, and error, with the zero points beside that of [`Sums::line`] tried.
+    fn zero(&self, high: i8) -> Option<(f32, f32, f32)> {
+        let free = self.line().map_or(0.0, |(scale, minimum)| -minimum / scale);
+        let low = free.floor().clamp(1.0, f32::from(high));
+        let mut best: Option<(f32, f32, f32)> = None;
+        for zero in [low, (low + 1.0).min(f32::from(high))] {
+            let over = self.qq - 2.0 * zero * self.q + zero * zero * self.i;
+            let scale = (self.qw - zero * self.w) / over;
+            if scale.is_finite() && scale > 0.0 {
+                let error = self.error(scale, -zero * scale);
+                if best.is_none_or(|(.., least)| error < least) {
+                    best = Some((scale, zero, error));
+                }
+            }
+        }
+        best
+    }
+
     /// The weighted squared error of a scale and a minimum with these codes.
     pub(super) fn error(&self, scale: f32, minimum: f32) -> f32 {
         self.ww - 2.0 * (scale * self.qw + minimum * self.w)
@@ -138,7 +166,7 @@ pub(super) fn scale(weights: &[f32], importance: &[f32], steps: Steps) -> f32 {
     let (low, high) = match steps {
         Steps::Symmetric { low, high } => (f32::from(low), f32::from(high)),
         Steps::Table(table) => (table[0], table[15]),
-        Steps::Affine { high } => (0.0, f32::from(high)),
+        Steps::Affine { high } | Steps::Whole { high } => (0.0, f32::from(high)),
     };
     if largest == 0.0 {
         return 0.0;
@@ -220,4 +248,22 @@ pub(super) fn affine(weights: &[f32], importance: &[f32], high: i8, below_zero: 
         }
     }
     (best.1, best.2)
+}
+
+/// A scale and a whole zero point for codes from 0 to `high`, from the best that any minimum at most 0 gives.
+fn whole(weights: &[f32], importance: &[f32], high: i8) -> Unit {
+    let (scale, minimum) = affine(weights, importance, high, true);
+    if scale <= 0.0 {
+        return Unit::default();
+    }
+    let steps = Steps::Affine { high };
+    let mut best = (f32::INFINITY, scale, (-minimum / scale).round().clamp(1.0, f32::from(high)));
+    for _ in 0..6 {
+        let level = Level::new(best.1, -best.2 * best.1, steps);
+        match sums_at(weights, importance, &level).zero(high) {
+            Some((scale, zero, error)) if error < best.0 => best = (error, scale, zero),
+            _ => break,
+        }
+    }
+    at_zero(best.1, best.2)
 }

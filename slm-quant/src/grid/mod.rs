@@ -27,6 +27,8 @@ pub(crate) enum Steps {
     Symmetric { low: i8, high: i8 },
     /// `code · scale + minimum`, codes from 0 to `high`.
     Affine { high: i8 },
+    /// `(code - zero) · scale`, codes from 0 to `high`, zero points from 1: the first version of GPTQ's layout has no 0.
+    Whole { high: i8 },
     /// `table[code] · scale`.
     Table(&'static [f32; 16]),
 }
@@ -66,7 +68,7 @@ impl Level {
         let x = (weight - self.minimum) * self.inverse;
         let code = match self.steps {
             Steps::Symmetric { low, high } => fit::round(x.clamp(f32::from(low), f32::from(high))) as i8,
-            Steps::Affine { high } => fit::round(x.clamp(0.0, f32::from(high))) as i8,
+            Steps::Affine { high } | Steps::Whole { high } => fit::round(x.clamp(0.0, f32::from(high))) as i8,
             Steps::Table(table) => fit::nearest_entry(table, x),
         };
         (code, self.value(code))
@@ -120,6 +122,16 @@ impl Grid {
             Format::Block(block) => block_steps(block),
         };
         Ok(Self { format, cols, unit, part, steps })
+    }
+
+    /// The same with zero points, if `whole` and where there are minimums of groups.
+    pub(crate) fn with_whole_zeros(self, whole: bool) -> Self {
+        match (self.format, self.steps) {
+            (Format::Int4Asym { .. }, Steps::Affine { high }) if whole => {
+                Self { steps: Steps::Whole { high }, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Stored numbers for the weights of one unit that lose little: the error of each weight, squared, counts

@@ -29,8 +29,8 @@ pub(crate) fn pack(grid: &Grid, codes: &[i8], units: &[Unit]) -> Result<PackedTe
         }
     };
     let scales: Vec<f16> = units.iter().map(|u| u.scale).collect();
-    let minimums = matches!(grid.steps, Steps::Affine { .. })
-        .then(|| units.iter().map(|u| u.minimum).collect::<Vec<f16>>().into());
+    let minimums =
+        grid.format.has_minimums().then(|| units.iter().map(|u| u.minimum).collect::<Vec<f16>>().into());
     Ok(PackedTensor::from_parts(bytes, scales, minimums, shape, grid.format)?)
 }
 

@@ -129,7 +129,7 @@ fn trial(
     };
     let mut tried: Vec<(Choice, f64, Vec<f32>)> = Vec::new();
     for format in config.formats.iter().filter(fitting) {
-        let packed = encode(&weights, shape, *format, &Search { importance, half_quadratic: false })?;
+        let packed = encode(&weights, shape, *format, &Search { importance, ..Search::default() })?;
         let values = packed.dequantize();
         let error = squared_error(&weights, &values, importance);
         tried.push(((Some(*format), packed.bytes(), 0.0), error, values));

@@ -22,7 +22,8 @@ struct Scheme {
 
 impl CausalLm {
     /// Writes a directory in the layout of GPTQ (`quant_method` `gptq`, without act-order): the packed layers of the
-    /// blocks as they are, the rest in `float`.
+    /// blocks as they are, the rest in `float`. It is the first version of the layout, which everybody reads, but where a
+    /// zero point is 0: that takes `gptq_v2`.
     ///
     /// # Errors
     /// When a layer of the blocks is not packed, formats or group sizes differ between them, a format is none of `Int4`,
@@ -32,7 +33,7 @@ impl CausalLm {
         let refuse = |reason: String| Error::Tensors { path: directory.into(), problems: vec![reason] };
         let mut writer = TensorWriter::default();
         writer.set("format", "pt");
-        let mut scheme = None;
+        let (mut scheme, mut points) = (None, Vec::new());
         for stored in layout(&self.config) {
             let linear = stored.shape.len() == 2 && stored.name.starts_with("model.layers.");
             if !linear {
@@ -49,15 +50,17 @@ impl CausalLm {
                 let first = scheme.unwrap_or(own);
                 return Err(refuse(format!("{} is {own:?}, where others are {first:?}", stored.name)));
             }
-            quantized(&mut writer, &stored.name, &codes).map_err(refuse)?;
+            points.push(quantized(&mut writer, &stored.name, &codes).map_err(refuse)?);
         }
         let scheme = scheme.ok_or_else(|| refuse("no layer is packed".into()))?;
+        let less_one = u8::from(points.iter().all(|points| !points.zeros.contains(&0)));
+        points.into_iter().for_each(|points| points.write(&mut writer, scheme.bits, less_one));
         let mut config = self.config.to_value();
         config["torch_dtype"] = float.name().into();
         config["quantization_config"] = json!({
             "quant_method": "gptq", "bits": scheme.bits, "group_size": scheme.group_size, "sym": scheme.symmetric,
-            "desc_act": false, "lm_head": false, "checkpoint_format": "gptq", "true_sequential": true,
-            "damp_percent": 0.01,
+            "desc_act": false, "lm_head": false, "true_sequential": true, "damp_percent": 0.01,
+            "checkpoint_format": if less_one == 1 { "gptq" } else { "gptq_v2" },
         });
         writer.write(&directory.join("model.safetensors"))?;
         write_atomically(&directory.join("config.json"), format!("{config:#}\n").as_bytes())
@@ -116,7 +119,8 @@ fn zeros(codes: &Codes) -> Result<Vec<u8>, String> {
     }
     let zero = |(minimum, scale): (&half::f16, &half::f16)| {
         let (minimum, scale) = (minimum.to_f32(), scale.to_f32());
-        let exact = if scale == 0.0 { 0.0 } else { -minimum / scale };
+        // A group of zeros has them wherever its zero point is.
+        let exact = if (minimum, scale) == (0.0, 0.0) { 1.0 } else { -minimum / scale };
         let rounded = exact.round();
         // Half precision keeps a multiple of a scale to one part in two thousand.
         let whole =
@@ -131,8 +135,37 @@ fn zeros(codes: &Codes) -> Result<Vec<u8>, String> {
     })
 }
 
-/// Adds the four tensors of a matrix.
-fn quantized(writer: &mut TensorWriter<'_>, name: &str, codes: &Codes) -> Result<(), String> {
+/// The zero points of a matrix, `[rows, groups]`.
+struct Points {
+    base: String,
+    zeros: Vec<u8>,
+    rows: usize,
+    groups: usize,
+}
+
+impl Points {
+    /// Adds them, each `less_one`.
+    fn write(self, writer: &mut TensorWriter<'_>, bits: usize, less_one: u8) {
+        let Self { base, zeros, rows, groups } = self;
+        let shape = [groups, rows / (32 / bits)];
+        writer.tensor(format!("{base}.qzeros"), Kind::I32, &shape, move || {
+            let point = |group: usize, row: usize| zeros[row * groups + group] - less_one;
+            let words =
+                (0..groups).flat_map(|group| (0..rows).step_by(32 / bits).map(move |row| (group, row)));
+            Ok(words
+                .flat_map(|(group, first)| word(bits, &|place| point(group, first + place)).to_le_bytes())
+                .collect())
+        });
+    }
+}
+
+/// As many codes as fit 32 bits, the first lowest.
+fn word(bits: usize, code: &dyn Fn(usize) -> u8) -> u32 {
+    (0..32 / bits).fold(0, |word, place| word | u32::from(code(place)) << (place * bits))
+}
+
+/// Adds the tensors of a matrix, but for its zero points, which it returns.
+fn quantized(writer: &mut TensorWriter<'_>, name: &str, codes: &Codes) -> Result<Points, String> {
     let bits = if codes.meaning == Meaning::Int8 { 8 } else { 4 };
     let (rows, cols, per_word) = (codes.rows, codes.cols, 32 / bits);
     if !cols.is_multiple_of(per_word) || !rows.is_multiple_of(per_word) {
@@ -140,34 +173,22 @@ fn quantized(writer: &mut TensorWriter<'_>, name: &str, codes: &Codes) -> Result
     }
     let groups = cols / codes.group_size;
     let zeros = zeros(codes)?;
-    let word = |code: &dyn Fn(usize) -> u8| -> u32 {
-        (0..per_word).fold(0, |word, place| word | u32::from(code(place)) << (place * bits))
-    };
     let mut weights = Vec::with_capacity(rows * cols / per_word * 4);
     for first in (0..cols).step_by(per_word) {
         for row in 0..rows {
-            weights.extend(word(&|place| codes.codes[row * cols + first + place]).to_le_bytes());
+            weights.extend(word(bits, &|place| codes.codes[row * cols + first + place]).to_le_bytes());
         }
     }
-    let mask = if bits == 8 { 255 } else { 15 };
-    let mut points = Vec::new();
-    let mut scales = Vec::new();
-    for group in 0..groups {
-        for first in (0..rows).step_by(per_word) {
-            let less_one = |place: usize| zeros[(first + place) * groups + group].wrapping_sub(1) & mask;
-            points.extend(word(&less_one).to_le_bytes());
-        }
-        scales.extend((0..rows).flat_map(|row| codes.scales[row * groups + group].to_le_bytes()));
-    }
+    let scales = (0..groups).flat_map(|group| (0..rows).map(move |row| row * groups + group));
+    let scales: Vec<u8> = scales.flat_map(|at| codes.scales[at].to_le_bytes()).collect();
     let index: Vec<u8> = (0..cols).flat_map(|i| ((i / codes.group_size) as u32).to_le_bytes()).collect();
     let base = name.strip_suffix(".weight").unwrap_or(name);
     for (part, kind, shape, bytes) in [
         ("qweight", Kind::I32, vec![cols / per_word, rows], weights),
-        ("qzeros", Kind::I32, vec![groups, rows / per_word], points),
         ("scales", Kind::F16, vec![groups, rows], scales),
         ("g_idx", Kind::I32, vec![cols], index),
     ] {
         writer.tensor(format!("{base}.{part}"), kind, &shape, move || Ok(bytes.clone().into()));
     }
-    Ok(())
+    Ok(Points { base: base.into(), zeros, rows, groups })
 }
