@@ -83,7 +83,8 @@ fn epoch(arguments: &Arguments) -> Outcome<Value> {
     let texts: Vec<TrainingText> = lines.lines().map(text).collect::<Outcome<_>>()?;
     let (count, model) = (texts.len(), CausalLm::load(&arguments.directory, &Device::flex())?);
     let config = config(arguments)?;
-    let config = TrainConfig { steps: count.div_ceil(config.batch_size), ..config };
+    let fitting = texts.iter().filter(|text| text.ids.len() <= config.max_length).count();
+    let config = TrainConfig { steps: fitting.div_ceil(config.batch_size), ..config };
     let mut trainer = trainer(model, texts, arguments, config)?;
     let estimate = match arguments.get("estimate", false)? {
         true => Some(trainer.estimate()?),

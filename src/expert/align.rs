@@ -1,139 +1,114 @@
-//! From a tuned model's own mistakes to a better one.
+//! From a tuned model to one whose samples are right more often.
 
-use slm_core::{ChatRequest, GenerationConfig, LanguageModel, LocalModel};
+use slm_core::generate::BatchRequest;
+use slm_core::{ChatRequest, GenerationConfig, LocalModel};
 use slm_data::Example;
-use slm_lora::{
-    AlignLog, Aligner, LoraAdapter, Preference, Preferences, TrainConfig, mean_loss, training_texts,
-};
+use slm_lora::{Grpo, GrpoLog, LoraAdapter, TrainConfig};
 
-use super::tune::{template, train_config};
+use super::tune::train_config;
 use super::{ExpertConfig, Tuned};
 use crate::{Result, progress};
 
-/// Pairs of a step.
-const BATCH: usize = 8;
-/// Share of the pairs that accuracy is measured on.
-const HELD_OUT: f64 = 0.25;
-/// Share of the questions that sampled answers are measured on.
-const MEASURED: f64 = 0.4;
+/// Requests answered at once.
+const AT_ONCE: usize = 16;
 
 /// What came of the alignment.
 #[derive(Debug, Clone)]
 pub struct Aligned {
-    /// Answers sampled.
-    pub sampled: usize,
-    /// Of them, wrong ones: as many pairs.
-    pub wrong: usize,
-    /// What happened where there was enough to learn from.
-    pub run: Option<AlignRun>,
-}
-
-/// An alignment that ran.
-#[derive(Debug, Clone)]
-pub struct AlignRun {
     /// By step.
-    pub logs: Vec<AlignLog>,
-    /// Share of held-out pairs whose right answer has the higher reward, before and after.
-    pub accuracy: [f64; 2],
+    pub logs: Vec<GrpoLog>,
     /// Share of sampled answers to other questions that are right, before and after.
     pub right: [f64; 2],
-    /// Mean loss of the right answers of held-out pairs in nats, before and after.
-    pub loss: [f32; 2],
-    /// Mean length in tokens: of right and of wrong answers, and of the model's before and after. One that grows alone was
-    /// learned instead of what is right.
-    pub lengths: [f64; 4],
+    /// Mean length in tokens: of right answers, and of the sampled ones before and after. One that runs away from the first
+    /// was learned instead of what is right.
+    pub lengths: [f64; 3],
     /// Whether the aligned model was taken: more of what it samples must be right.
     pub taken: bool,
 }
 
-/// Samples answers to `examples`' questions, and learns to prefer the right ones to those that are wrong. The tuned model is
-/// left as it is where that gains nothing.
+/// Samples answers to `examples`' questions and learns from which of them are right, word for word (GRPO). The tuned
+/// model is left as it is where its samples get no better; `None` where the stage is left out.
 ///
 /// # Errors
 /// When the model fails.
-pub fn align(tuned: Tuned, examples: &[Example], config: &ExpertConfig) -> Result<(Tuned, Aligned)> {
-    let mut chosen: Vec<Example> = examples.iter().take(config.align.questions).cloned().collect();
-    let others = chosen.split_off(chosen.len() - (chosen.len() as f64 * MEASURED) as usize);
-    let wrong = mistakes(&tuned.model, &chosen, config)?;
-    let mut aligned = Aligned { sampled: chosen.len(), wrong: wrong.len(), run: None };
-    if wrong.len() < config.align.min_pairs {
-        return Ok((tuned, aligned));
+pub fn align(tuned: Tuned, examples: &[Example], config: &ExpertConfig) -> Result<(Tuned, Option<Aligned>)> {
+    let measured = config.align.measured.min(examples.len() / 2);
+    let (others, chosen) = examples.split_at(measured);
+    if config.align.steps == 0 || others.is_empty() {
+        return Ok((tuned, None));
     }
-    let (better, worse): (Vec<Example>, Vec<Example>) = wrong.into_iter().unzip();
-    let texts = |all: &[Example]| training_texts(all, &tuned.model.tokenizer, template(&tuned.model)?);
-    let pairs = texts(&better)?.into_iter().zip(texts(&worse)?);
-    let mut pairs: Vec<Preference> =
-        pairs.map(|(chosen, rejected)| Preference { chosen, rejected }).collect();
-    let held_out = pairs.split_off(pairs.len() - (pairs.len() as f64 * HELD_OUT).ceil() as usize);
-    let right = || held_out.iter().map(|pair| pair.chosen.clone()).collect();
-    let train = TrainConfig {
-        steps: config.align.steps,
-        batch_size: BATCH,
-        learning_rate: config.align.learning_rate,
-        warmup_steps: config.align.steps / 10,
-        ..train_config(&tuned.model, config)
+    let before = sample(&tuned.model, others, config)?;
+    let (model, logs) = learn(&tuned.model, chosen, config)?;
+    let mut model = LocalModel { model, ..tuned.model.clone() };
+    let after = sample(&model, others, config)?;
+    let answers: Vec<String> = others.iter().map(|example| example.answer().to_owned()).collect();
+    let right = [&before, &after].map(|said| share_right(others, said));
+    let aligned = Aligned {
+        logs,
+        right,
+        lengths: [tokens(&model, &answers)?, tokens(&model, &before)?, tokens(&model, &after)?],
+        taken: right[1] > right[0],
     };
-    let before = mean_loss(&tuned.model.model, right(), &train)?;
-    let objective = config.align.objective;
-    let mut aligner =
-        Aligner::new(tuned.model.model.clone(), Preferences::Pairs(pairs), objective, train.clone())?;
-    let first = aligner.accuracy(&held_out)?;
-    let logs = progress::align("aligning", &mut aligner)?;
-    let last = aligner.accuracy(&held_out)?;
-    let mut model = LocalModel { model: aligner.into_model(), ..tuned.model.clone() };
-    let after = mean_loss(&model.model, right(), &train)?;
-    let said = [sample(&tuned.model, &others, config)?, sample(&model, &others, config)?];
-    let lengths = [
-        tokens(&model, better.iter().map(Example::answer))?,
-        tokens(&model, worse.iter().map(Example::answer))?,
-        tokens(&model, said[0].iter().map(String::as_str))?,
-        tokens(&model, said[1].iter().map(String::as_str))?,
-    ];
-    let right = said.map(|said| share_right(&others, &said));
-    let taken = right[1] > right[0] && last >= first;
-    aligned.run =
-        Some(AlignRun { logs, accuracy: [first, last], right, loss: [before, after], lengths, taken });
-    if !taken {
-        return Ok((tuned, aligned));
+    if !aligned.taken {
+        return Ok((tuned, Some(aligned)));
     }
     let adapter = LoraAdapter::detach(&mut model.model, &config.lora);
     adapter.attach(&mut model.model)?;
-    Ok((Tuned { model, adapter, ..tuned }, aligned))
+    Ok((Tuned { model, adapter, ..tuned }, Some(aligned)))
 }
 
-/// Questions with their right answers, and beside them what the model said instead.
-fn mistakes(
+fn learn(
     model: &LocalModel,
-    examples: &[Example],
+    chosen: &[Example],
     config: &ExpertConfig,
-) -> Result<Vec<(Example, Example)>> {
-    let said = sample(model, examples, config)?;
-    let wrong =
-        examples.iter().zip(said).filter(|(example, said)| !is_right(example, said) && !said.is_empty());
-    Ok(wrong.map(|(e, said)| (e.clone(), Example::pair(e.question(), said, "model"))).collect())
+) -> Result<(slm_core::CausalLm, Vec<GrpoLog>)> {
+    let align = &config.align;
+    let prompt = |e: &Example| model.prompt_ids(&ChatRequest::question(e.question()));
+    let prompts = chosen.iter().map(prompt).collect::<slm_core::Result<Vec<_>>>()?;
+    let train = TrainConfig {
+        steps: align.steps,
+        batch_size: align.questions,
+        learning_rate: align.learning_rate,
+        warmup_steps: align.steps / 10,
+        ..train_config(model, config)
+    };
+    // Questions that leave no room for an answer are not asked.
+    let fits = |ids: &Vec<u32>| ids.len() + align.grpo.max_new_tokens <= train.max_length;
+    let (prompts, answers): (Vec<_>, Vec<_>) =
+        prompts.into_iter().zip(chosen).filter(|(ids, _)| fits(ids)).unzip();
+    let mut grpo = Grpo::new(model.clone(), prompts, align.grpo.clone(), train)?;
+    let bar = progress::bar("learning from its samples", align.steps);
+    let mut logs = Vec::new();
+    for _ in 0..align.steps {
+        let log = grpo.step(&mut |question, said| f64::from(u8::from(is_right(answers[question], said))))?;
+        bar.inc(1);
+        bar.set_prefix(format!("{:.0} % right", 100.0 * log.reward));
+        logs.push(log);
+    }
+    bar.finish();
+    Ok((grpo.into_model(), logs))
 }
 
 /// An answer to each question, drawn as the model says.
 fn sample(model: &LocalModel, examples: &[Example], config: &ExpertConfig) -> Result<Vec<String>> {
-    let bar = progress::bar("sampling its own answers", examples.len());
-    let mut said = Vec::new();
-    for (index, example) in examples.iter().enumerate() {
+    let request = |(index, example): (usize, &Example)| {
         let generation = GenerationConfig {
             max_new_tokens: config.max_new_tokens,
-            temperature: config.align.temperature,
+            temperature: config.align.grpo.temperature,
             seed: config.seed + index as u64,
             ..GenerationConfig::default()
         };
-        let request = ChatRequest { generation, ..ChatRequest::question(example.question()) };
-        said.push(model.chat(&request)?.text.trim().to_owned());
-        bar.inc(1);
-    }
-    bar.finish();
+        let prompt = model.prompt_ids(&ChatRequest::question(example.question()))?;
+        Ok(BatchRequest { prompt, config: generation })
+    };
+    let requests = examples.iter().enumerate().map(request).collect::<slm_core::Result<Vec<_>>>()?;
+    let said = model.generate_batch(&requests, AT_ONCE, &mut |_, _| std::ops::ControlFlow::Continue(()));
+    let said = said.into_iter().map(|said| Ok(said?.text)).collect::<slm_core::Result<_>>()?;
     Ok(said)
 }
 
 fn is_right(example: &Example, said: &str) -> bool {
-    said == example.answer().trim()
+    said.trim() == example.answer().trim()
 }
 
 fn share_right(examples: &[Example], said: &[String]) -> f64 {
@@ -142,11 +117,10 @@ fn share_right(examples: &[Example], said: &[String]) -> f64 {
 }
 
 /// Mean length of texts, in tokens.
-fn tokens<'a>(model: &LocalModel, texts: impl Iterator<Item = &'a str>) -> Result<f64> {
-    let (mut sum, mut count) = (0, 0);
+fn tokens(model: &LocalModel, texts: &[String]) -> Result<f64> {
+    let mut sum = 0;
     for text in texts {
         sum += model.tokenizer.encode(text, false)?.len();
-        count += 1;
     }
-    Ok(sum as f64 / f64::from(count.max(1)))
+    Ok(sum as f64 / texts.len().max(1) as f64)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
-use slm_lora::{LoraConfig, Objective, RetentionConfig, TrainConfig};
+use slm_lora::{GrpoConfig, LoraConfig, RetentionConfig, TrainConfig};
 use slm_quant::{Format, Method, QuantConfig};
 
 /// The settings of the whole road. The default takes the embedded base and the generated log domain down it.
@@ -47,34 +47,30 @@ pub struct ExpertConfig {
     pub seed: u64,
 }
 
-/// Learning from the model's own mistakes: answers that it samples for questions it was trained on, held against the right
-/// ones.
+/// Learning from the model's own answers: several are sampled for each question, and those that are right become likelier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlignConfig {
-    /// Questions that an answer is sampled for, some of them to learn from and some to measure; 0 leaves the stage out.
-    pub questions: usize,
-    /// Of the sampler.
-    pub temperature: f32,
-    /// Fewer wrong answers are not learned from.
-    pub min_pairs: usize,
-    /// What they are turned into.
-    pub objective: Objective,
-    /// Steps of eight pairs.
+    /// Steps; 0 leaves the stage out.
     pub steps: usize,
+    /// Questions of a step.
+    pub questions: usize,
+    /// Answers to each of them, sampling and clipping.
+    pub grpo: GrpoConfig,
     /// Learning rate.
     pub learning_rate: f64,
+    /// Questions, of those trained on but none of the steps', that samples are measured on before and after.
+    pub measured: usize,
 }
 
 impl Default for AlignConfig {
     fn default() -> Self {
         Self {
-            questions: 200,
-            temperature: 1.0,
-            min_pairs: 8,
-            objective: Objective::Orpo { beta: 0.2 },
             steps: 20,
-            learning_rate: 2e-4,
+            questions: 8,
+            grpo: GrpoConfig { group: 6, max_new_tokens: 64, ..GrpoConfig::default() },
+            learning_rate: 1e-4,
+            measured: 100,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The whole road as one call: from raw pairs and documents to an expert that answers, cites and refuses.
 //!
 //! [`build`] gathers the [`Material`], curates it, tunes an adapter (and, to compare, one on the raw data), aligns it by its own
-//! mistakes, merges and quantizes, indexes the documents, fits the [`Guard`], measures every stage and writes everything to
+//! answers, merges and quantizes, indexes the documents, fits the [`Guard`], measures every stage and writes everything to
 //! one folder, from which [`Expert::load`] answers. Each stage is a call of the crate that owns it; take them
 //! apart where your road differs.
 
@@ -18,7 +18,7 @@ mod report;
 mod stages;
 mod tune;
 
-pub use align::{AlignRun, Aligned, align};
+pub use align::{Aligned, align};
 pub use artifact::{DOCUMENTS, DOMAIN, Expert};
 pub use config::{AlignConfig, ExpertConfig};
 pub use guard::{Guard, GuardReport};

@@ -23,8 +23,8 @@ pub struct Outcome {
     pub points: Vec<Point>,
     /// The one that was taken.
     pub chosen: Point,
-    /// The alignment by the tuned model's own mistakes.
-    pub aligned: Aligned,
+    /// The alignment by the tuned model's own answers.
+    pub aligned: Option<Aligned>,
     /// Methods of quantization, the one that was taken first.
     pub quantized: Vec<Trial>,
     /// Why there are no GGUF files; `None` where there are.
@@ -103,20 +103,11 @@ impl Outcome {
             let value = format!("{rise:+.4} nats");
             figures.push(figure("general loss after training", value, format!("{gain:.3} nats gained")));
         }
-        let Aligned { sampled, wrong, run } = &self.aligned;
-        let mistakes = format!("{wrong} of {sampled} sampled answers were wrong");
-        figures.push(match run {
-            None => figure("alignment", "left out".into(), mistakes),
-            Some(run) => {
-                let [before, after] = run.accuracy.map(percent);
-                let taken = if run.taken { "taken" } else { "not taken" };
-                figure(
-                    "right answers preferred",
-                    format!("{before} to {after}"),
-                    format!("{mistakes}; {taken}"),
-                )
-            }
-        });
+        if let Some(aligned) = &self.aligned {
+            let [before, after] = aligned.right.map(percent);
+            let taken = if aligned.taken { "taken" } else { "not taken" };
+            figures.push(figure("samples that are right", format!("{before} to {after}"), taken.into()));
+        }
         let kl = |t: &Trial| format!("{:?} {:.4}", t.method, t.quality.kl_mean);
         if let Some((taken, others)) = self.quantized.split_first() {
             let others: Vec<String> = others.iter().map(kl).collect();

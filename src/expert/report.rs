@@ -35,9 +35,11 @@ fn report(outcome: &Outcome) -> Result<Report> {
         .with(curation(c, outcome.bad_lines))
         .with(training(outcome))
         .with(retention(outcome))
-        .with(alignment(&outcome.aligned))
         .with(quantization(outcome))
         .with(guard(outcome)?);
+    if let Some(aligned) = &outcome.aligned {
+        report = report.with(alignment(aligned));
+    }
     if let (Some(base), Some(tuned)) = (column(&outcome.columns, "base"), column(&outcome.columns, "+ LoRA"))
     {
         report = report.with(Forgetting::compare(&base.general, &tuned.general)?.section());
@@ -156,33 +158,28 @@ fn retention(outcome: &Outcome) -> Section {
 }
 
 fn alignment(aligned: &Aligned) -> Section {
-    let text = format!("{} of {} sampled answers were wrong.", aligned.wrong, aligned.sampled);
-    let section = Section::new("Alignment by its own mistakes").text(text);
-    let Some(run) = &aligned.run else { return section };
-    let by_step = |f: &dyn Fn(&slm_lora::AlignLog) -> f64| {
-        run.logs.iter().map(|log| (log.step.step as f64, f(log))).collect::<Vec<_>>()
+    let by_step = |f: &dyn Fn(&slm_lora::GrpoLog) -> f64| {
+        aligned.logs.iter().map(|log| (log.step.step as f64, f(log))).collect::<Vec<_>>()
     };
-    let rewards = LineChart::new("Rewards", "step", "reward")
-        .series("right answers", by_step(&|log| log.chosen_reward))
-        .series("wrong answers", by_step(&|log| log.rejected_reward));
-    let percent = |v: f64| Cell::from(format!("{:.1} %", 100.0 * v));
-    let number = |v: f64| Cell::from(format!("{v:.2}"));
-    let [chosen, rejected, before, after] = run.lengths;
-    let table = Table::new("Held-out pairs and answers", ["", "Before", "After"])
-        .row([Cell::from("Sampled answers that are right"), percent(run.right[0]), percent(run.right[1])])
-        .row([Cell::from("Right answer preferred"), percent(run.accuracy[0]), percent(run.accuracy[1])])
+    let rewards = LineChart::new("Reward", "step", "share of samples that are right")
+        .series("samples of the step", by_step(&|log| log.reward));
+    let lengths = LineChart::new("Length", "step", "tokens of an answer")
+        .series("samples of the step", by_step(&|log| log.length));
+    let [right, before, after] = aligned.lengths;
+    let table = Table::new("Samples for questions that it did not learn from", ["", "Before", "After"])
         .row([
-            Cell::from("Loss of right answers, nats"),
-            format!("{:.4}", run.loss[0]).into(),
-            format!("{:.4}", run.loss[1]).into(),
+            Cell::from("Right, word for word"),
+            format!("{:.1} %", 100.0 * aligned.right[0]).into(),
+            format!("{:.1} %", 100.0 * aligned.right[1]).into(),
         ])
-        .row([Cell::from("Tokens of sampled answers"), number(before), number(after)]);
-    section
+        .row([Cell::from("Tokens"), format!("{before:.1}").into(), format!("{after:.1}").into()]);
+    Section::new("Alignment by its own answers")
         .text(format!(
-            "Right answers have {chosen:.1} tokens, wrong ones {rejected:.1}. The aligned model was {}.",
-            if run.taken { "taken" } else { "not taken: no more of its samples were right" }
+            "Right answers have {right:.1} tokens. The aligned model was {}.",
+            if aligned.taken { "taken" } else { "not taken: no more of its samples were right" }
         ))
         .with(rewards)
+        .with(lengths)
         .with(table)
 }
 
