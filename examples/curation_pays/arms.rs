@@ -12,7 +12,7 @@ use slm::data::{
     PointwiseInformation, Scorer, SelectConfig, curate, lexical_vectors, select,
 };
 use slm::eval::metrics::auroc;
-use slm::expert::{ExpertConfig, tune};
+use slm::expert::{ExpertConfig, tune_alone};
 
 use crate::noise::{Fault, Planted};
 
@@ -102,7 +102,7 @@ pub(crate) fn model_scores(
     for half in 0..2 {
         let (own, other): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|at| at % 2 == half);
         let of = |indices: &[usize]| indices.iter().map(|&at| rows[at].clone()).collect::<Vec<_>>();
-        let model = tune(base, &of(&other), config, "the model that scores")?.model;
+        let (model, _) = tune_alone(base, &of(&other), config, "the model that scores")?;
         let all = |pairs: &[(Option<&str>, &str)]| losses(&model, pairs, &mean).map_err(|e| e.to_string());
         let end = |pairs: &[(Option<&str>, &str)]| losses(&model, pairs, &last).map_err(|e| e.to_string());
         let own_rows = of(&own);

@@ -23,7 +23,7 @@ use serde::Serialize;
 use slm::core::{GenerationConfig, LocalModel};
 use slm::data::{Example, read_examples};
 use slm::eval::{EvalConfig, Metric, evaluate};
-use slm::expert::{ExpertConfig, tune};
+use slm::expert::{ExpertConfig, tune_alone};
 use slm::lora::TrainConfig;
 
 use arms::{Arm, arms, losses, mean};
@@ -80,12 +80,12 @@ struct Score {
 }
 
 fn measure(arm: &Arm, planted: &Planted, (base, config): (&LocalModel, &ExpertConfig)) -> Outcome<Score> {
-    let tuned = tune(base, &arm.rows, config, arm.name)?;
+    let (tuned, logs) = tune_alone(base, &arm.rows, config, arm.name)?;
     let pairs: Vec<_> = planted.test.iter().map(|row| (Some(row.question()), row.answer())).collect();
-    let losses = losses(&tuned.model, &pairs, &mean)?;
+    let losses = losses(&tuned, &pairs, &mean)?;
     let generation = GenerationConfig { max_new_tokens: 64, ..GenerationConfig::default() };
     let settings = EvalConfig { metric: Metric::TokenF1, generation, ..EvalConfig::default() };
-    let evaluation = evaluate(&tuned.model, &planted.test, &settings, &mut |_, _| ())?;
+    let evaluation = evaluate(&tuned, &planted.test, &settings, &mut |_, _| ())?;
     let first = |text: &str| text.split_whitespace().next().map(str::to_owned);
     let same = evaluation.rows.iter().filter(|row| first(&row.gold) == row.answer().and_then(first));
     let mut faults = BTreeMap::new();
@@ -95,7 +95,7 @@ fn measure(arm: &Arm, planted: &Planted, (base, config): (&LocalModel, &ExpertCo
         arm: arm.name,
         rows: arm.rows.len(),
         faults,
-        tokens: tuned.logs.iter().map(|log| log.tokens).sum(),
+        tokens: logs.iter().map(|log| log.tokens).sum(),
         loss: mean(&losses),
         token_f1: evaluation.summary.score,
         first_word: same.count() as f64 / planted.test.len() as f64,

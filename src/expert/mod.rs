@@ -27,4 +27,4 @@ pub use measure::{CitationScores, Scores, measure, measure_citations};
 pub use outcome::Outcome;
 pub use pack::{Packed, Trial, pack};
 pub use stages::build;
-pub use tune::{Tuned, tune};
+pub use tune::{Tuned, tune, tune_alone};

@@ -50,6 +50,22 @@ pub fn tune(
     Ok(Tuned { model, adapter, logs, points: run.points, chosen: run.chosen })
 }
 
+/// Trains an adapter for `base` on `examples` and on nothing else, with nothing against forgetting: the tuned model, and what each
+/// step did.
+///
+/// # Errors
+/// As [`tune`].
+pub fn tune_alone(
+    base: &LocalModel,
+    examples: &[Example],
+    config: &ExpertConfig,
+    what: &str,
+) -> Result<(LocalModel, Vec<StepLog>)> {
+    let mut trainer = trainer(base, examples, config)?;
+    let logs = progress::train(what, &mut trainer)?;
+    Ok((LocalModel { model: trainer.into_model(), ..base.clone() }, logs))
+}
+
 /// Texts to learn from, and some to measure on.
 fn parts(base: &LocalModel, examples: &[Example]) -> Result<(Vec<TrainingText>, Vec<TrainingText>)> {
     let mut texts = training_texts(examples, &base.tokenizer, template(base)?)?;

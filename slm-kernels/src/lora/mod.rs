@@ -103,13 +103,13 @@ pub fn lora_linear_backward(
     let how = (m, update);
     match w.numbers() {
         Numbers::F32(numbers) => {
-            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors))
+            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors));
         }
         Numbers::F16(numbers) => {
-            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors))
+            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors));
         }
         Numbers::Bf16(numbers) => {
-            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors))
+            backward_into(Level::best(), forward, how, weights(w, numbers), (dx, factors));
         }
     }
     Ok(())

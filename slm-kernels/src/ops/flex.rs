@@ -185,7 +185,7 @@ impl ConstantOps for Flex {
                     packed::linear_dx_into(Level::best(), dy, m, w, dx);
                 }
                 Constant::Dense(w) | Constant::Exact(w) => {
-                    linear_dx_into(Level::best(), dy, m, &matrix(w), dx)
+                    linear_dx_into(Level::best(), dy, m, &matrix(w), dx);
                 }
             })
         }

@@ -211,7 +211,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
             return pairs::dot(self, a, b, c);
         }
         // SAFETY: as above.
-        unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) }
+        unsafe {
+            let a = std::mem::transmute::<__m512, __m512bh>(a);
+            _mm512_dpbf16_ps(c, a, std::mem::transmute::<__m512, __m512bh>(b))
+        }
     }
 
     #[inline(always)]

@@ -109,9 +109,10 @@ impl Retainer {
     fn diverge(&mut self, sums: &mut Vec<Option<Tensor<1>>>, tokens: &mut usize) -> Result<f32> {
         let texts = self.general_texts();
         let batch = Batch::new(&texts, Batching::Padded, &self.trainer.device());
+        let hidden = hidden(&self.base, &batch)?.inner();
         let weights = Weights::Divergence {
             base: &self.base,
-            hidden: hidden(&self.base, &batch)?.inner(),
+            hidden: &hidden,
             weight: self.kl_weight / batch.learned().max(1) as f32,
         };
         *tokens += batch.tokens;

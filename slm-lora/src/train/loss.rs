@@ -36,7 +36,7 @@ pub(crate) enum Weights<'a> {
         /// Its head is applied to `hidden`.
         base: &'a CausalLm,
         /// `[rows, hidden]` of the base, off the autodiff device.
-        hidden: Tensor<2>,
+        hidden: &'a Tensor<2>,
         /// Of a token.
         weight: f32,
     },
@@ -102,7 +102,7 @@ pub(super) fn with_gradient(
             }
             Weights::Divergence { base, hidden, weight } => {
                 // By the kernels that the model is read with: packed weights are multiplied otherwise elsewhere.
-                let reference = base.logits(hidden.clone().select(0, at.clone()).autodiff());
+                let reference = base.logits((*hidden).clone().select(0, at.clone()).autodiff());
                 ops::kl_divergence(reference, model.logits(rows.clone())).sum().mul_scalar(*weight)
             }
         };
