@@ -13,6 +13,8 @@ fn small(out: &Path) -> ExpertConfig {
     let mut config =
         ExpertConfig { out: out.into(), test_questions: 12, suite_questions: 14, ..ExpertConfig::default() };
     config.train.steps = 12;
+    config.train.warmup_steps = 2;
+    (config.align.steps, config.align.measured) = (2, 12);
     config
 }
 
@@ -29,7 +31,9 @@ fn the_road_leaves_an_expert_that_answers_cites_and_refuses() -> Result<()> {
     assert_eq!(scores(&outcome), scores(&again));
     let losses = |o: &Outcome| o.loss.iter().map(|l| l.loss).collect::<Vec<_>>();
     assert_eq!(losses(&outcome), losses(&again));
-    assert!(outcome.loss[11].loss < 0.5 * outcome.loss[0].loss);
+    // Single steps say little: their texts are of one length, and so of one kind.
+    let domain: Vec<f32> = outcome.points.iter().map(|p| p.domain_loss).collect();
+    assert!(domain[1] < 0.8 * domain[0], "{domain:?}");
 
     let (kept, dropped) = (outcome.curation.kept, outcome.curation.dropped);
     assert_eq!(kept + dropped, outcome.curation.input);
