@@ -94,7 +94,7 @@ pub(super) fn occurrences(text: &str, names: &[String]) -> Vec<(usize, usize)> {
             let end = start + part.len();
             let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
             let alone = !letter(text[..start].chars().next_back()) && !letter(text[end..].chars().next());
-            // `ann@example.org` and `/home/Ann` are found as what they are, or not at all.
+            // `ann@example.org` and `/srv/Ann` are found as what they are, or not at all.
             let bound = text[end..].starts_with(['@', '/']) || text[..start].ends_with(['@', '/', '.']);
             let free = spans.iter().all(|(s, e)| end <= *s || *e <= start);
             if alone && !bound && free {
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn parts_of_a_name_are_the_same_person() {
         let names = ["Ann Lee".to_owned(), "Bo".to_owned(), "Lee".to_owned()];
-        let text = "Ann wrote to Bo. Lee, Annie and Bob did not; see ann@example.org and /home/Ann.";
+        let text = "Ann wrote to Bo. Lee, Annie and Bob did not; see ann@example.org and /srv/Ann.";
         let mut spans = occurrences(text, &names);
         spans.sort_unstable();
         let found: Vec<&str> = spans.iter().map(|&(start, end)| &text[start..end]).collect();
