@@ -28,5 +28,10 @@ pub use error::{Error, Result};
 pub use linear::{packed_linear, packed_linear_dx};
 pub use mmap::MappedFile;
 pub use packed::{BlockType, Bytes, Format, PackedTensor};
-#[cfg(feature = "flex")]
-pub use pool::release_memory;
+
+/// Gives memory that is kept for results of operations back to the system. It is at most what such results ever held at once,
+/// which after a training is more than an answer needs.
+pub fn release_memory() {
+    #[cfg(feature = "flex")]
+    pool::release();
+}

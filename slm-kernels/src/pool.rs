@@ -68,8 +68,8 @@ impl Kept {
     }
 }
 
-/// Gives memory that is kept for results back to the system, as after a training.
-pub fn release_memory() {
+/// Gives all memory that is kept back to the system.
+pub(crate) fn release() {
     let mut kept = kept();
     kept.peak = kept.live;
     kept.lines = 0;
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(kept.lines, kept.buffers.iter().map(|buffer| buffer.len()).sum::<usize>());
             assert!(kept.lines <= LINES.max(kept.peak - kept.live));
         }
-        release_memory();
+        release();
         let kept = kept();
         // Other tests make results beside this one.
         assert!(kept.lines <= LINES.max(kept.peak - kept.live));

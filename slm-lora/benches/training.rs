@@ -22,7 +22,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slm_core::CausalLm;
 use slm_core::text::TrainingText;
-use slm_lora::{Batching, Checkpointing, LoraAdapter, LoraConfig, Schedule, TrainConfig, Trainer};
+use slm_lora::{
+    Batching, Checkpointing, Estimate, LoraAdapter, LoraConfig, Schedule, StepLog, TrainConfig, Trainer,
+};
 use support::{Arguments, Outcome, memory, seconds};
 
 fn main() -> Outcome<()> {
@@ -51,13 +53,7 @@ fn step(arguments: &Arguments) -> Outcome<Value> {
     let texts = (0..batch * (steps + 1)).map(|_| text()).collect();
     let config = TrainConfig { steps: steps + 1, ..config(arguments)? };
     let mut trainer = trainer(model, texts, arguments, config)?;
-    let estimate = match arguments.get("estimate", false)? {
-        true => Some(trainer.estimate()?),
-        false => None,
-    };
-    let begin = Instant::now();
-    let logs = trainer.run(&mut |_, _| std::ops::ControlFlow::Continue(()))?;
-    let whole = seconds(begin);
+    let Run { estimate, logs, seconds: whole } = run(&mut trainer, arguments)?;
     let time: f64 = logs.iter().skip(1).map(|log| log.seconds).sum();
     Ok(json!({
         "engine": "slm", "sequence": sequence, "batch": batch, "trainable": trainer.plan().trainable_parameters,
@@ -65,6 +61,22 @@ fn step(arguments: &Arguments) -> Outcome<Value> {
         "estimate": estimate, "peak_bytes": memory("VmHWM")?, "own_bytes": memory("RssAnon")?,
         "losses": logs.iter().map(|log| log.loss).collect::<Vec<_>>(),
     }))
+}
+
+struct Run {
+    estimate: Option<Estimate>,
+    logs: Vec<StepLog>,
+    seconds: f64,
+}
+
+fn run(trainer: &mut Trainer, arguments: &Arguments) -> Outcome<Run> {
+    let estimate = match arguments.get("estimate", false)? {
+        true => Some(trainer.estimate()?),
+        false => None,
+    };
+    let begin = Instant::now();
+    let logs = trainer.run(&mut |_, _| std::ops::ControlFlow::Continue(()))?;
+    Ok(Run { estimate, logs, seconds: seconds(begin) })
 }
 
 #[derive(Deserialize)]
@@ -86,13 +98,7 @@ fn epoch(arguments: &Arguments) -> Outcome<Value> {
     let fitting = texts.iter().filter(|text| text.ids.len() <= config.max_length).count();
     let config = TrainConfig { steps: fitting.div_ceil(config.batch_size), ..config };
     let mut trainer = trainer(model, texts, arguments, config)?;
-    let estimate = match arguments.get("estimate", false)? {
-        true => Some(trainer.estimate()?),
-        false => None,
-    };
-    let begin = Instant::now();
-    let logs = trainer.run(&mut |_, _| std::ops::ControlFlow::Continue(()))?;
-    let time = seconds(begin);
+    let Run { estimate, logs, seconds: time } = run(&mut trainer, arguments)?;
     let tokens: usize = logs.iter().map(|log| log.tokens).sum();
     let last = logs.len().saturating_sub(20);
     let end: f32 = logs[last..].iter().map(|log| log.loss).sum::<f32>() / (logs.len() - last).max(1) as f32;

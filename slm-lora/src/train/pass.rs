@@ -54,14 +54,16 @@ fn replayed(
     noise: Option<Noise>,
     each: &mut dyn FnMut(&Gradients),
 ) -> Result<f32> {
-    let reading = model.reading(&batch.lengths)?;
-    // On the autodiff device all the way: elsewhere packed weights are multiplied in another precision. The tape of a block
-    // goes with its output.
-    let mut inputs = vec![begin(&reading, batch, noise)?.inner()];
-    for index in 0..reading.blocks() {
+    // On the autodiff device, as packed weights are multiplied in another precision elsewhere, but of constants: the tape of a
+    // block would stay until the first way back.
+    let constant = model.clone().inner().autodiff();
+    let forward = constant.reading(&batch.lengths)?;
+    let mut inputs = vec![begin(&forward, batch, noise)?.inner()];
+    for index in 0..forward.blocks() {
         let last = inputs.last().cloned();
-        inputs.extend(last.map(|x| reading.block(index, x.autodiff()).inner()));
+        inputs.extend(last.map(|x| forward.block(index, x.autodiff()).inner()));
     }
+    let reading = model.reading(&batch.lengths)?;
     let Some(last) = inputs.pop() else { return Ok(0.0) };
     let last = last.autodiff().require_grad();
     let hidden = rows(reading.norm(last.clone()));

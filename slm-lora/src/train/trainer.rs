@@ -53,6 +53,18 @@ pub struct Trainer {
     /// Running means of the trainable weights, flattened; empty where there are none.
     pub(super) ema: Vec<Tensor<1>>,
     plan: Plan,
+    /// The last field, so that it is dropped when all others are.
+    _memory: Release,
+}
+
+/// Gives the memory of training back.
+#[derive(Debug)]
+struct Release;
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        slm_kernels::release_memory();
+    }
 }
 
 /// What a pass over the batches of a step gave.
@@ -89,7 +101,16 @@ impl Trainer {
             };
             return Err(Error::Config { field: "trainable", reason: reason.into() });
         }
-        Ok(Self { updater: Updater::new(&config), config, model, batches, step: 0, ema: Vec::new(), plan })
+        Ok(Self {
+            updater: Updater::new(&config),
+            config,
+            model,
+            batches,
+            step: 0,
+            ema: Vec::new(),
+            plan,
+            _memory: Release,
+        })
     }
 
     /// What the run is about to do.
