@@ -1,6 +1,6 @@
-//! The same small checks on every CPU backend that is built in: logits equal those of `transformers`, and a
-//! packed layer equals its own expansion. `cargo test --release --features ndarray --test backends` adds
-//! `ndarray`.
+//! The same small checks on every backend that is built in: logits equal those of `transformers`, and a packed layer equals
+//! its own expansion. `cargo test --release --features ndarray --test backends` adds `ndarray`, `--features vulkan` or `wgpu`
+//! the first GPU, which must be there, if only in software.
 
 use std::path::Path;
 
@@ -16,6 +16,8 @@ fn devices() -> Vec<(&'static str, Device)> {
         ("flex", Device::flex()),
         #[cfg(feature = "ndarray")]
         ("ndarray", Device::ndarray()),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
     ]
 }
 
@@ -60,7 +62,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn logits_equal_those_of_transformers() {
-    assert!(!devices().is_empty(), "no CPU backend is built in");
+    assert!(!devices().is_empty(), "no backend is built in");
     for (name, device) in devices() {
         for family in
             ["llama", "qwen2", "qwen3", "phi3", "phi4", "gemma2", "gemma3", "smollm3", "olmo2", "granite"]

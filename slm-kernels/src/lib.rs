@@ -17,6 +17,8 @@ pub mod ops;
 pub mod mmap;
 
 mod crew;
+#[cfg(feature = "cube")]
+mod cube;
 mod error;
 mod output;
 #[cfg(feature = "flex")]

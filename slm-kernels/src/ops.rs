@@ -4,7 +4,10 @@
 //! [`rows`](crate::rows) and [`attention`](crate::attention) run. On `flex` under autodiff the operations of a
 //! decoder in `f32` run them too, and have backward passes of their own: [`attention`], [`rms_norm`], [`rotate`]
 //! (whose angles are constants), [`gated`], [`linear`], whose weight is packed, [`dense_linear`] where the weight
-//! is constant, [`lora_linear`] and what a loss is made of, [`log_prob`] and [`kl_divergence`]. Elsewhere the same is composed of burn's own operations, differentiable in everything.
+//! is constant, [`lora_linear`] and what a loss is made of, [`log_prob`] and [`kl_divergence`]. On a GPU without autodiff,
+//! tensors in `f32` take kernels in CubeCL for what a token costs: norms, rotations, gates, products of a few rows with
+//! dense or packed weights, attention over a growing cache. Elsewhere the same is composed of burn's own operations,
+//! differentiable in everything.
 //!
 //! Functions here panic on shapes that do not fit, as burn's own operations do; [`linear`] returns an error.
 
@@ -19,7 +22,7 @@ mod lora;
 mod packed;
 mod rows;
 
-pub use attention::{attention, attention_cached, attention_varlen};
+pub use attention::{KvTensors, attention, attention_cached, attention_varlen};
 pub use dense::{affine, dense_linear};
 pub use likelihood::{kl_divergence, log_prob};
 pub use lora::{Base, lora_linear};

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use slm_kernels::ops::{self, AttentionOptions, KvBuffer, KvType};
+use slm_kernels::ops::{self, AttentionOptions, KvBuffer, KvTensors, KvType};
 
 /// Keys and values per layer, an argument of the forward pass and never part of the model.
 ///
@@ -32,8 +32,8 @@ pub enum KvCacheType {
 enum Layer {
     /// Of each sequence of the batch.
     Pages(Vec<KvBuffer>),
-    /// `[batch, tokens, kv_heads, head_dim]` each.
-    Tensors(Box<[Tensor<4>; 2]>),
+    /// Of all sequences.
+    Tensors(Box<KvTensors>),
 }
 
 impl KvCache {
@@ -61,7 +61,7 @@ impl KvCache {
     pub fn bytes(&self) -> usize {
         let layer = |layer: &Layer| match layer {
             Layer::Pages(rows) => rows.iter().map(KvBuffer::bytes).sum::<usize>(),
-            Layer::Tensors(both) => both.iter().map(|t| 4 * t.shape().num_elements()).sum::<usize>(),
+            Layer::Tensors(both) => both.bytes(),
         };
         self.layers.iter().map(layer).sum()
     }
@@ -78,9 +78,7 @@ impl KvCache {
         for layer in &mut self.layers {
             match layer {
                 Layer::Pages(rows) => rows.iter_mut().for_each(|row| row.truncate(length)),
-                Layer::Tensors(both) => {
-                    both.iter_mut().for_each(|t| *t = t.clone().narrow(1, 0, length));
-                }
+                Layer::Tensors(both) => both.truncate(length),
             }
         }
     }
@@ -100,20 +98,14 @@ impl KvCache {
     ) -> Tensor<4> {
         if self.layers.len() <= layer {
             let [batch, _, heads, width] = k.dims();
-            if !ops::is_host(&k.device()) {
-                self.layers.push(Layer::Tensors(Box::new([k.clone(), v.clone()])));
-                return ops::attention(q, k, v, options);
-            }
-            self.layers.push(Layer::Pages(vec![KvBuffer::new(heads, width, self.kind.into()); batch]));
+            self.layers.push(match ops::is_host(&k.device()) {
+                true => Layer::Pages(vec![KvBuffer::new(heads, width, self.kind.into()); batch]),
+                false => Layer::Tensors(Box::new(KvTensors::new([batch, heads, width], &k.device()))),
+            });
         }
         match &mut self.layers[layer] {
             Layer::Pages(rows) => attend_pages(rows, [q, k, v], options),
-            Layer::Tensors(both) => {
-                let [old_k, old_v] = both.as_ref().clone();
-                let (k, v) = (Tensor::cat(vec![old_k, k], 1), Tensor::cat(vec![old_v, v], 1));
-                **both = [k.clone(), v.clone()];
-                ops::attention(q, k, v, options)
-            }
+            Layer::Tensors(both) => both.attend([q, k, v], options),
         }
     }
 

@@ -1,6 +1,6 @@
 //! [`attention`], [`attention_varlen`] and [`attention_cached`].
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
+use burn::tensor::{Bool, Device, Int, Tensor, activation};
 
 #[cfg(feature = "flex")]
 use super::{
@@ -13,6 +13,8 @@ use crate::{attention as kernels, simd::Level};
 use burn::{backend::Flex, tensor::DType};
 
 use crate::attention::{AttentionOptions, KvBuffer};
+#[cfg(feature = "cube")]
+use crate::cube;
 
 /// Attention of the last positions of each sequence of a batch over all of them. Query head `h` reads the keys
 /// of head `h / (heads / kv_heads)`.
@@ -45,7 +47,17 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
     if fused::runs(&q) && k.dtype() == q.dtype() && v.dtype() == q.dtype() {
         return fused::attention([q, k, v], options);
     }
+    #[cfg(feature = "cube")]
+    if on_device(&q, options) && cube::runs(&k) && cube::runs(&v) {
+        return cube::attend(q, [k, v], all, options);
+    }
     composed(q, k, v, options)
+}
+
+/// Whether the kernel of the GPU attends with `q`: for few queries.
+#[cfg(feature = "cube")]
+fn on_device(q: &Tensor<4>, options: &AttentionOptions) -> bool {
+    cube::runs(q) && q.dims()[1] <= cube::FEW && (options.causal || options.window.is_none())
 }
 
 /// Attention within each of several sequences that lie behind one another in one row, without padding.
@@ -181,13 +193,101 @@ fn hidden(
     options: &AttentionOptions,
     device: &Device,
 ) -> Tensor<4, Bool> {
-    let mut rows = Vec::with_capacity(new * all);
-    for i in 0..new {
-        let seen = options.visible(all - new + i, all);
-        rows.extend((0..all).map(|j| !seen.contains(&j)));
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let positions = |range: std::ops::Range<i64>| Tensor::<1, Int>::arange(range, device);
+    let queries = positions(count(all - new)..count(all)).reshape([new, 1]);
+    let keys = positions(0..count(all)).reshape([1, all]);
+    // [new, all]
+    let ahead = keys.repeat_dim(0, new) - queries.repeat_dim(1, all);
+    let window = options.window.map(|window| count(window.max(1)));
+    let mut hidden = match (options.causal, window) {
+        (true, _) => ahead.clone().greater_elem(0),
+        (false, window) => ahead.clone().greater_equal_elem(window.unwrap_or(i64::MAX >> 32)),
+    };
+    if let Some(window) = window {
+        hidden = hidden.bool_or(ahead.lower_equal_elem(-window));
     }
-    let shape = [1, 1, group * new, all];
-    Tensor::from_data(TensorData::new(rows.repeat(group), shape), device)
+    hidden.repeat_dim(0, group).reshape([1, 1, group * new, all])
+}
+
+/// Keys and values of a device without [`KvBuffer`]s, which grow as sequences do.
+#[derive(Debug, Clone)]
+pub struct KvTensors {
+    /// `[batch, at least length, kv_heads, dim]`.
+    both: [Tensor<4>; 2],
+    length: usize,
+}
+
+impl KvTensors {
+    /// Room for sequences of `batch` rows, still empty.
+    pub fn new([batch, kv_heads, dim]: [usize; 3], device: &Device) -> Self {
+        Self { both: [(); 2].map(|()| Tensor::empty([batch, 0, kv_heads, dim], device)), length: 0 }
+    }
+
+    /// Memory, in bytes; what clones share counts for each.
+    pub fn bytes(&self) -> usize {
+        self.both.iter().map(|t| t.dtype().size() * t.shape().num_elements()).sum()
+    }
+
+    /// Forgets all but the first `length` positions.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// Appends `k` and `v`, then attends with `q` over all.
+    ///
+    /// # Shapes
+    ///
+    /// `q`: `[batch, new, heads, dim]`, `k`, `v`: `[batch, new, kv_heads, dim]`, result: as `q`.
+    ///
+    /// # Panics
+    ///
+    /// On other shapes.
+    pub fn attend(&mut self, [q, k, v]: [Tensor<4>; 3], options: &AttentionOptions) -> Tensor<4> {
+        let new = k.dims()[1];
+        #[cfg(feature = "cube")]
+        if cube::runs(&k) && cube::runs(&v) {
+            self.reserve(new);
+            let (length, empty) = (self.length, || Tensor::empty([1, 1, 1, 1], &k.device()));
+            // The memory is grown in place as nothing else holds it.
+            for (all, part) in self.both.iter_mut().zip([k.clone(), v.clone()]) {
+                *all = cube::append(std::mem::replace(all, empty()), part, length);
+            }
+            self.length += new;
+            if on_device(&q, options) {
+                return cube::attend(q, self.both.clone(), self.length, options);
+            }
+            let [k, v] = self.both.each_ref().map(|all| all.clone().narrow(1, 0, self.length));
+            return attention(q, k, v, options);
+        }
+        for (all, part) in self.both.iter_mut().zip([k, v]) {
+            *all = match self.length {
+                0 => part,
+                length => Tensor::cat(vec![all.clone().narrow(1, 0, length), part], 1),
+            };
+        }
+        self.length += new;
+        let [k, v] = self.both.clone();
+        attention(q, k, v, options)
+    }
+
+    /// Makes room for `new` positions more, and as many again.
+    #[cfg(feature = "cube")]
+    fn reserve(&mut self, new: usize) {
+        let [batch, capacity, heads, dim] = self.both[0].dims();
+        let needed = self.length + new;
+        if needed <= capacity {
+            return;
+        }
+        let capacity = needed.max(2 * self.length).next_multiple_of(256);
+        for all in &mut self.both {
+            let room = Tensor::empty([batch, capacity, heads, dim], &all.device());
+            *all = match self.length {
+                0 => room,
+                length => cube::append(room, all.clone().narrow(1, 0, length), 0),
+            };
+        }
+    }
 }
 
 #[cfg(all(test, feature = "flex"))]

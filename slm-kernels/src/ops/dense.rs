@@ -1,6 +1,6 @@
 //! [`dense_linear`] and [`affine`].
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 use burn::tensor::DType;
 use burn::tensor::Tensor;
 
@@ -9,6 +9,8 @@ use super::{
     flex::{self, Constant},
     fused,
 };
+#[cfg(feature = "cube")]
+use crate::cube;
 use crate::dense::{Activation, check_features};
 #[cfg(feature = "flex")]
 use crate::{dense::affine_into, simd::Level};
@@ -19,7 +21,8 @@ use crate::{dense::affine_into, simd::Level};
 /// same bits whatever the other rows of `x` are; with a weight in `bf16`, `x` is rounded to `bf16`. Under autodiff it is
 /// not, and a weight in `f16` or `bf16`, or one without autodiff, is a constant: the result is differentiable in `x`, on
 /// `flex` with `dx = dy · W` read from the weight as it is. An `f32` weight with autodiff gets a gradient where it is
-/// tracked. On other devices a weight of another type than `x` is converted for each call.
+/// tracked. On a GPU without autodiff, products of many rows are in the type of the weight. On other devices a weight of
+/// another type than `x` is converted for each call.
 ///
 /// # Shapes
 ///
@@ -40,6 +43,10 @@ pub fn dense_linear<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
         if x.dtype() == DType::F32 && w.dtype() == DType::F32 && flex::is_flex(&w.device()) {
             return fused::linear(x, w);
         }
+    }
+    #[cfg(feature = "cube")]
+    if cube::runs(&x) && matches!(w.dtype(), DType::F32 | DType::F16 | DType::BF16) && !w.is_autodiff() {
+        return on_device(x, w);
     }
     composed(x, w)
 }
@@ -92,6 +99,26 @@ fn composed<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
     if let Some(last) = shape.last_mut() {
         *last = rows;
     }
+    y.reshape(shape)
+}
+
+/// On a GPU: few rows by a kernel that reads the weight once, more by a matrix product in the type of the weight.
+#[cfg(feature = "cube")]
+fn on_device<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
+    let mut shape = x.dims();
+    let m = shape.iter().rev().skip(1).product::<usize>();
+    let [rows, cols] = w.dims();
+    if let Some(last) = shape.last_mut() {
+        *last = rows;
+    }
+    let x = x.reshape([m, cols]);
+    if m <= cube::FEW && cols.is_multiple_of(4) {
+        return cube::dense_rows(x, w).reshape(shape);
+    }
+    let y = match w.dtype() {
+        DType::F32 => x.matmul(w.clone().transpose()),
+        dtype => x.cast(dtype).matmul(w.clone().transpose()).cast(DType::F32),
+    };
     y.reshape(shape)
 }
 

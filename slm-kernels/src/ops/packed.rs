@@ -2,11 +2,14 @@
 //!
 //! On the `flex` device the slice kernels of [`linear`](mod@crate::linear) run through a burn backend extension. Without
 //! autodiff `x` is rounded to 8 bits; under autodiff products are in `f32`, and the backward pass is one of the kernels too.
-//! No dense weight is ever made. On other devices the weight is expanded to `f32` for each call and multiplied by burn, which
-//! also differentiates it.
+//! No dense weight is ever made. On a GPU without autodiff the packed weight is sent there once; a kernel reads it for a few
+//! rows, and for more it is expanded there. Elsewhere the weight is expanded to `f32` for each call and multiplied by burn,
+//! which also differentiates it.
 
 #[cfg(feature = "flex")]
 use super::flex::{self, Constant};
+#[cfg(feature = "cube")]
+use crate::cube;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::{Error, PackedTensor, Result};
@@ -29,7 +32,29 @@ pub fn linear<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Result<Tensor<D
     if flex::is_flex(&x.device()) {
         return Ok(flex::linear(x, Constant::Packed(w.clone())));
     }
+    #[cfg(feature = "cube")]
+    if cube::runs(&x) {
+        return Ok(on_device(x, w));
+    }
     Ok(dense(x, w))
+}
+
+/// On a GPU: few rows by the kernel that reads the packed weight, more by a matrix product with the weight expanded there.
+#[cfg(feature = "cube")]
+fn on_device<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Tensor<D> {
+    let mut shape = x.dims();
+    let m = shape.iter().rev().skip(1).product::<usize>();
+    if let Some(last) = shape.last_mut() {
+        *last = w.rows();
+    }
+    let device = x.device();
+    let x = x.reshape([m, w.cols()]);
+    let y = match w.on(&device) {
+        cube::OnDevice::Packed(codes) if m <= cube::FEW => cube::packed_rows(x, &codes),
+        cube::OnDevice::Packed(codes) => x.matmul(cube::expanded(&codes).transpose()),
+        cube::OnDevice::Dense(w) => super::dense_linear(x, &w),
+    };
+    y.reshape(shape)
 }
 
 /// `x · Wᵀ` by expanding `w` on the device of `x` first: what [`linear`] does without a kernel for it.

@@ -7,6 +7,8 @@ use super::{flex, fused};
 #[cfg(feature = "flex")]
 use crate::{output::Output, rows, rows::Heads, simd::Level};
 
+#[cfg(feature = "cube")]
+use crate::cube;
 use crate::rows::Gate;
 
 /// `x / √(mean(x²) + epsilon) * weight` along the last dimension, computed in `f32`.
@@ -35,6 +37,10 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     #[cfg(feature = "flex")]
     if fused::runs(&x) {
         return fused::rms_norm(x, weight, epsilon);
+    }
+    #[cfg(feature = "cube")]
+    if cube::runs(&x) && cube::runs(weight) {
+        return cube::rms_norm(x, weight, epsilon);
     }
     composed_norm(x, weight, epsilon)
 }
@@ -84,6 +90,10 @@ pub fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
     if fused::runs(&x) && flex::is_flex(&cos.device()) && flex::is_flex(&sin.device()) {
         return fused::rotate(x, [cos, sin]);
     }
+    #[cfg(feature = "cube")]
+    if cube::runs(&x) && cube::runs(cos) && cube::runs(sin) {
+        return cube::rotate(x, cos, sin);
+    }
     composed_rotation(x, cos, sin)
 }
 
@@ -130,6 +140,10 @@ pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, kind: Gate) -> Tens
     #[cfg(feature = "flex")]
     if fused::runs(&gate) && up.dtype() == gate.dtype() {
         return fused::gated(gate, up, kind);
+    }
+    #[cfg(feature = "cube")]
+    if cube::runs(&gate) && cube::runs(&up) {
+        return cube::gated(gate, up, kind);
     }
     composed_gate(gate, up, kind)
 }

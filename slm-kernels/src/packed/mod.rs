@@ -63,6 +63,8 @@ pub struct PackedTensor {
     rows: usize,
     cols: usize,
     format: Format,
+    #[cfg(feature = "cube")]
+    resident: crate::cube::Resident,
 }
 
 impl PackedTensor {
@@ -118,7 +120,17 @@ impl PackedTensor {
         let expected = if format.has_minimums() { groups } else { 0 };
         check_length("minimums", expected, minimums.as_ref().map_or(0, |minimums| minimums.len()))?;
         let minimums = minimums.filter(|_| format.has_minimums());
-        let tensor = Self { codes, scales, minimums, order: None, rows, cols, format };
+        let tensor = Self {
+            codes,
+            scales,
+            minimums,
+            order: None,
+            rows,
+            cols,
+            format,
+            #[cfg(feature = "cube")]
+            resident: crate::cube::Resident::default(),
+        };
         tensor.check_finite()?;
         Ok(tensor)
     }
@@ -167,7 +179,17 @@ impl PackedTensor {
             return Err(Error::InputOrder { cols: self.cols, got: order.len() });
         }
         self.order = Some(order);
+        #[cfg(feature = "cube")]
+        {
+            self.resident = crate::cube::Resident::default();
+        }
         Ok(self)
+    }
+
+    /// The weight on a GPU.
+    #[cfg(feature = "cube")]
+    pub(crate) fn on(&self, device: &burn::tensor::Device) -> crate::cube::OnDevice {
+        self.resident.on(device, self)
     }
 
     /// The weights in `f32`, `[rows, cols]` row-major.

@@ -1,0 +1,284 @@
+//! Products of a few rows with a weight that is read once, and packed weights expanded on the device.
+
+use burn::tensor::{DType, Tensor};
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::ir::ElemType;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::resident::Codes;
+use super::{FEW, buffer, each, empty, grid, take, wrap};
+
+/// Units that share a row of the weight.
+const LANES: usize = 32;
+/// Rows of the weight that a cube multiplies.
+const ROWS: usize = 4;
+
+type Four<T> = Vector<T, Const<4>>;
+
+/// How the numbers of a code are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Coding {
+    /// A signed byte.
+    Byte,
+    /// A nibble, less 8.
+    Symmetric,
+    /// A nibble; a minimum is added.
+    Asymmetric,
+    /// A nibble that stands for a number of a table.
+    Table,
+}
+
+impl Coding {
+    /// Weights in 16 bytes of codes.
+    pub(super) const fn weights(self) -> usize {
+        if matches!(self, Self::Byte) { 16 } else { 32 }
+    }
+}
+
+/// The number of code `at` of a word: bytes and the low nibbles of them come in order, and after the low nibbles the high
+/// ones.
+#[cube]
+fn number(word: u32, table: &[f32], #[comptime] at: usize, #[comptime] coding: Coding) -> f32 {
+    if comptime!(matches!(coding, Coding::Byte)) {
+        let raised = word << comptime!(24 - 8 * at as u32);
+        f32::cast_from(i32::reinterpret(raised) >> 24i32)
+    } else {
+        let code = (word >> comptime!(8 * (at as u32 % 4) + at as u32 / 4 * 4)) & 15u32;
+        if comptime!(matches!(coding, Coding::Table)) {
+            table[code as usize]
+        } else if comptime!(matches!(coding, Coding::Symmetric)) {
+            f32::cast_from(code) - 8.0f32
+        } else {
+            f32::cast_from(code)
+        }
+    }
+}
+
+/// Four weights of 16 bytes of codes, of part `part` of them, without scale and minimum.
+#[cube]
+fn weights(
+    codes: Four<u32>,
+    table: &[f32],
+    #[comptime] part: usize,
+    #[comptime] coding: Coding,
+) -> Four<f32> {
+    let mut numbers = Four::<f32>::empty();
+    let word = codes.extract(comptime!(part % 4));
+    #[unroll]
+    for j in 0..4usize {
+        numbers.insert(j, number(word, table, comptime!(part / 4 * 4 + j), coding));
+    }
+    numbers
+}
+
+#[cube]
+fn sum(v: Four<f32>) -> f32 {
+    (v.extract(0usize) + v.extract(1usize)) + (v.extract(2usize) + v.extract(3usize))
+}
+
+/// Adds what the lanes of each row of the weight have summed, and writes it.
+#[cube]
+fn gather(sums: &Array<f32>, y: &mut [f32], row: usize, rows: usize, #[comptime] m: usize) {
+    let mut shared = Shared::<[f32]>::new_slice(comptime!(LANES * ROWS * m));
+    let lane = UNIT_POS_X as usize;
+    let start = UNIT_POS_Y as usize * comptime!(LANES * m);
+    #[unroll]
+    for i in 0..m {
+        shared[start + i * LANES + lane] = sums[i];
+    }
+    sync_cube();
+    #[unroll]
+    for step in 0..comptime!(LANES.ilog2() as usize) {
+        let half = comptime!(LANES >> (step + 1));
+        if lane < half {
+            #[unroll]
+            for i in 0..m {
+                let at = start + i * LANES + lane;
+                shared[at] = shared[at] + shared[at + half];
+            }
+        }
+        sync_cube();
+    }
+    if row < rows && lane < m {
+        y[lane * rows + row] = shared[start + lane * LANES];
+    }
+}
+
+/// A lane multiplies every 32nd 16 bytes of codes of its row with the inputs.
+#[cube(launch)]
+#[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
+fn packed_kernel(
+    x: &[Four<f32>],
+    codes: &[Four<u32>],
+    scales: &[f32],
+    minimums: &[f32],
+    table: &[f32],
+    y: &mut [f32],
+    rows: usize,
+    blocks: usize,
+    group: usize,
+    #[comptime] m: usize,
+    #[comptime] coding: Coding,
+) {
+    let parts = comptime!(coding.weights() / 4);
+    let row = CUBE_POS * ROWS + UNIT_POS_Y as usize;
+    let mut sums = Array::<f32>::new(m);
+    #[unroll]
+    for i in 0..m {
+        sums[i] = 0.0f32;
+    }
+    if row < rows {
+        let mut block = UNIT_POS_X as usize;
+        while block < blocks {
+            let at = row * blocks + block;
+            let bits = codes[at];
+            let scale = scales[at / group];
+            #[unroll]
+            for part in 0..parts {
+                let w = weights(bits, table, part, coding) * Four::new(scale);
+                #[unroll]
+                for i in 0..m {
+                    let inputs = x[(i * blocks + block) * parts + part];
+                    sums[i] += sum(w * inputs);
+                    if comptime!(matches!(coding, Coding::Asymmetric)) {
+                        sums[i] += minimums[at / group] * sum(inputs);
+                    }
+                }
+            }
+            block += LANES;
+        }
+    }
+    gather(&sums, y, row, rows, m);
+}
+
+/// `x · Wᵀ` for an `x` of [`FEW`] rows or less.
+pub(crate) fn packed_rows(x: Tensor<2>, w: &Codes) -> Tensor<2> {
+    let [m, _] = x.dims();
+    assert!(m <= FEW, "{m} rows");
+    let x = take(x);
+    let [codes, scales, minimums, table] = w.parts();
+    let y = empty(&x, [m, w.rows], DType::F32);
+    packed_kernel::launch(
+        &x.client,
+        grid(&x.client, w.rows.div_ceil(ROWS)),
+        CubeDim::new_2d(LANES as u32, ROWS as u32),
+        buffer(&x),
+        buffer(&codes),
+        buffer(&scales),
+        buffer(&minimums),
+        buffer(&table),
+        buffer(&y),
+        w.rows,
+        w.blocks(),
+        w.group(),
+        m,
+        w.coding,
+    );
+    wrap(y)
+}
+
+#[cube(launch)]
+#[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
+fn expand_kernel<F: Float>(
+    codes: &[Four<u32>],
+    scales: &[f32],
+    minimums: &[f32],
+    table: &[f32],
+    w: &mut [Four<F>],
+    group: usize,
+    #[comptime] coding: Coding,
+    #[define(F)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS >= codes.len() {
+        terminate!();
+    }
+    let parts = comptime!(coding.weights() / 4);
+    let bits = codes[ABSOLUTE_POS];
+    let scale = scales[ABSOLUTE_POS / group];
+    #[unroll]
+    for part in 0..parts {
+        let mut four = weights(bits, table, part, coding) * Four::new(scale);
+        if comptime!(matches!(coding, Coding::Asymmetric)) {
+            four += Four::new(minimums[ABSOLUTE_POS / group]);
+        }
+        w[ABSOLUTE_POS * parts + part] = Four::cast_from(four);
+    }
+}
+
+/// The weight `[rows, cols]` in `f32`.
+pub(crate) fn expanded(w: &Codes) -> Tensor<2> {
+    let [codes, scales, minimums, table] = w.parts();
+    let dense = empty(&codes, [w.rows, w.cols], DType::F32);
+    let (cubes, units) = each(&codes.client, w.rows * w.blocks());
+    expand_kernel::launch(
+        &codes.client,
+        cubes,
+        units,
+        buffer(&codes),
+        buffer(&scales),
+        buffer(&minimums),
+        buffer(&table),
+        buffer(&dense),
+        w.group(),
+        w.coding,
+        f32::elem_type_native(),
+    );
+    wrap(dense)
+}
+
+#[cube(launch)]
+fn dense_kernel<F: Float>(
+    x: &[Four<f32>],
+    w: &[Four<F>],
+    y: &mut [f32],
+    rows: usize,
+    fours: usize,
+    #[comptime] m: usize,
+    #[define(F)] _dtype: ElemType,
+) {
+    let row = CUBE_POS * ROWS + UNIT_POS_Y as usize;
+    let mut sums = Array::<f32>::new(m);
+    #[unroll]
+    for i in 0..m {
+        sums[i] = 0.0f32;
+    }
+    if row < rows {
+        let mut at = UNIT_POS_X as usize;
+        while at < fours {
+            let weight = Four::<f32>::cast_from(w[row * fours + at]);
+            #[unroll]
+            for i in 0..m {
+                sums[i] += sum(weight * x[i * fours + at]);
+            }
+            at += LANES;
+        }
+    }
+    gather(&sums, y, row, rows, m);
+}
+
+/// `x · Wᵀ` for an `x` of [`FEW`] rows or less and a `w` in `f32`, `f16` or `bf16` whose rows are of a multiple of four
+/// numbers.
+pub(crate) fn dense_rows(x: Tensor<2>, w: &Tensor<2>) -> Tensor<2> {
+    let ([m, _], [rows, cols]) = (x.dims(), w.dims());
+    assert!(m <= FEW && cols.is_multiple_of(4), "{m} rows of {cols}");
+    let (x, w) = (take(x), take(w.clone()));
+    let y = empty(&x, [m, rows], DType::F32);
+    dense_kernel::launch(
+        &x.client,
+        grid(&x.client, rows.div_ceil(ROWS)),
+        CubeDim::new_2d(LANES as u32, ROWS as u32),
+        buffer(&x),
+        buffer(&w),
+        buffer(&y),
+        rows,
+        cols / 4,
+        m,
+        float_type(&w),
+    );
+    wrap(y)
+}
+
+fn float_type(x: &CubeTensor) -> ElemType {
+    burn::backend::cubecl::dtype_to_elem_type(x.dtype)
+}
