@@ -3,9 +3,12 @@
 //! take turns on the same card.
 //!
 //! ```console
-//! cargo bench --no-default-features --features vulkan --bench device -- decode config.json weights=f16
-//! cargo bench --no-default-features --features vulkan --bench device -- train config.json steps=5
+//! cargo bench --features vulkan --bench device -- decode config.json weights=f16
+//! cargo bench --features vulkan --bench device -- train config.json steps=5
+//! cargo bench --features vulkan --bench device -- operations config.json
 //! ```
+//!
+//! `operations` says what an operation of a layer takes, and how much of it the host, which only begins it.
 //!
 //! `weights`: `f32`, `f16`, `bf16`, `int8-g64`, `int4-g32` and the like.
 
@@ -17,20 +20,23 @@ mod gpu {
     use std::path::Path;
     use std::time::Instant;
 
-    use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+    use burn::tensor::{DType, Device, DeviceKind, Distribution, Int, Tensor, TensorData};
     use serde_json::{Value, json};
-    use slm::core::text::TrainingText;
     use slm::core::model::FloatType;
+    use slm::core::text::TrainingText;
     use slm::core::{CausalLm, KvCache, ModelConfig};
     use slm::lora::{LoraAdapter, LoraConfig, Schedule, TrainConfig, Trainer};
-    use slm::quant::{Format, QuantConfig, quantize_model};
+    use slm::quant::{Format, PackedTensor, QuantConfig, quantize_model};
+    use slm_kernels::ops::{self, AttentionOptions, Gate};
 
     type Outcome<T> = Result<T, Box<dyn Error>>;
 
     pub(super) fn main() -> Outcome<()> {
         let mut all = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
         let Some((task, config)) = all.next().zip(all.next()) else {
-            println!("usage: cargo bench --features vulkan --bench device -- decode|train CONFIG [name=value ..]");
+            println!(
+                "usage: cargo bench --features vulkan --bench device -- decode|train CONFIG [name=value ..]"
+            );
             return Ok(());
         };
         let named: HashMap<String, String> =
@@ -40,6 +46,7 @@ mod gpu {
         let figures = match task.as_str() {
             "decode" => decode(config, &named, &device)?,
             "train" => train(config, &named, &device)?,
+            "operations" => operations(&config, &device)?,
             other => return Err(format!("unknown task {other}").into()),
         };
         println!("{figures}");
@@ -105,6 +112,75 @@ mod gpu {
     fn best(logits: &[f32]) -> u32 {
         let largest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         largest.map_or(0, |(index, _)| index as u32)
+    }
+
+    /// Microseconds of each operation, on the host and until all are done.
+    fn operations(config: &ModelConfig, device: &Device) -> Outcome<Value> {
+        let (hidden, inner, dim) = (config.hidden_size, config.intermediate_size, config.head_dim);
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+        let matrix = |rows, cols| Tensor::<2>::random([rows, cols], Distribution::Default, device);
+        let states =
+            |tokens, heads| Tensor::<4>::random([1, tokens, heads, dim], Distribution::Default, device);
+        let numbers: Vec<f32> = (0..inner * hidden).map(|i| (i as f32 * 0.0731).sin()).collect();
+        let mut rows = Vec::new();
+        for tokens in [1, 512] {
+            let (x, w) = (matrix(tokens, hidden), matrix(inner, hidden));
+            let mut time = |what: &str, run: &dyn Fn() -> Tensor<2>| -> Outcome<()> {
+                let figures = timed(run)?;
+                rows.push(
+                    json!({"tokens": tokens, "operation": what, "host_us": figures[0], "us": figures[1]}),
+                );
+                Ok(())
+            };
+            for dtype in [DType::F32, DType::F16, DType::BF16] {
+                if device.supports_dtype(dtype) {
+                    let w = w.clone().cast(dtype);
+                    time(&format!("product, {dtype:?}"), &|| ops::dense_linear(x.clone(), &w))?;
+                    let narrow = x.clone().cast(dtype);
+                    time(&format!("burn's product, {dtype:?}"), &|| {
+                        narrow.clone().matmul(w.clone().transpose())
+                    })?;
+                }
+            }
+            for format in ["int8-g64", "int4-g32", "nf4-g64"] {
+                let w = PackedTensor::quantize(&numbers, inner, hidden, format.parse()?)?;
+                time(&format!("product, {format}"), &|| {
+                    ops::linear(x.clone(), &w).unwrap_or_else(|_| x.clone())
+                })?;
+            }
+            let weight = Tensor::<1>::ones([hidden], device);
+            time("norm", &|| ops::rms_norm(x.clone(), &weight, 1e-6))?;
+            let up = matrix(tokens, inner);
+            time("gate", &|| ops::gated(up.clone(), up.clone(), Gate::Silu))?;
+            time("addition", &|| x.clone() + x.clone())?;
+            let (q, angles) = (states(tokens, heads), matrix(tokens, dim / 2));
+            time("rotation", &|| ops::rotate(q.clone(), &angles, &angles).reshape([tokens, heads * dim]))?;
+            let options = AttentionOptions { scale: 0.1, ..AttentionOptions::default() };
+            for keys in [512, 4096] {
+                let (k, v) = (states(keys, kv_heads), states(keys, kv_heads));
+                time(&format!("attention, {keys} keys"), &|| {
+                    ops::attention(q.clone(), k.clone(), v.clone(), &options).reshape([tokens, heads * dim])
+                })?;
+            }
+        }
+        Ok(json!({"engine": "slm", "rows": rows}))
+    }
+
+    fn timed(run: &dyn Fn() -> Tensor<2>) -> Outcome<[f64; 2]> {
+        const TIMES: u32 = 100;
+        let read =
+            |y: Tensor<2>| y.slice([0..1, 0..1]).try_into_vec_as::<f32>().map_err(|e| format!("{e:?}"));
+        for _ in 0..10 {
+            read(run())?;
+        }
+        let start = Instant::now();
+        let mut last = run();
+        for _ in 1..TIMES {
+            last = run();
+        }
+        let host = start.elapsed();
+        read(last)?;
+        Ok([host, start.elapsed()].map(|time| time.as_secs_f64() * 1e6 / f64::from(TIMES)))
     }
 
     fn train(config: ModelConfig, named: &HashMap<String, String>, device: &Device) -> Outcome<Value> {

@@ -88,8 +88,8 @@ fn packed_layers_equal_their_expansion() {
         let original = original.try_to_vec::<f32>().expect("f32");
         let difference = distance(&packed, &logits(&model, &ids, &device));
         println!("{name}: {difference:e} of packed products");
-        // The kernels round inputs to 8 bits; other devices expand the weights and round nothing.
-        let bound = if name == "flex" { 0.03 } else { 1e-4 };
+        // The kernels of the CPU round inputs to 8 bits, those of a GPU to `bf16` where it has that; ndarray rounds nothing.
+        let bound = if name == "ndarray" { 1e-4 } else { 0.03 };
         assert!(difference < bound, "{name}: {difference}");
         let cost = distance(&packed, &original);
         assert!(cost > 0.1, "{name}: 4 bits cost nothing ({cost}), so they were not used");

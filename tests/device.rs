@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn packed_products(m in 1_usize..12, count in 1_usize..70, groups in 1_usize..5, kind in 0_usize..4) {
+    fn packed_products(m in 1_usize..9, count in 1_usize..70, groups in 1_usize..5, kind in 0_usize..4) {
         let group_size = 64;
         let format = [
             Format::Int8 { group_size },
@@ -131,6 +131,19 @@ proptest! {
             other.attend([tensor(&q, [batch, new, heads, dim]), v, k], &options);
         }
     }
+}
+
+/// More rows than a kernel takes are multiplied in the type that suits the device's units for matrices.
+#[test]
+fn many_rows_meet_the_expanded_weight() {
+    let (m, count, cols) = (40, 70, 256);
+    let (x, w) = (wave(m * cols, 0.37, 1.0), wave(count * cols, 0.0731, 1.0));
+    let w = PackedTensor::quantize(&w, count, cols, Format::Int4Asym { group_size: 64 }).unwrap();
+    let mut want = vec![0.0; m * count];
+    linear::float_linear(&x, m, &w, &mut want).unwrap();
+    let got: Vec<f32> = ops::linear(tensor(&x, [m, cols]), &w).unwrap().try_into_vec_as().unwrap();
+    let error: f32 = got.iter().zip(&want).map(|(got, want)| (got - want).powi(2)).sum();
+    assert!((error / want.iter().map(|want| want * want).sum::<f32>()).sqrt() < 0.01);
 }
 
 #[test]

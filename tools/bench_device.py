@@ -12,13 +12,14 @@ own with random weights of the shape of CONFIG.
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-PROMPT, GENERATE, ROUNDS = 512, 128, 3
+PROMPT, GENERATE, ROUNDS = 512, 128, 2
 SEQUENCE, BATCH, STEPS = 256, 4, 5
 
 
@@ -104,8 +105,9 @@ def train(config, dtype):
 def contenders(bench, config):
     ours = lambda task, *more: [bench, task, config, *more]
     theirs = lambda task, dtype: [sys.executable, __file__, task, config, dtype]
-    for weights in ["f32", "f16", "bf16", "int8-g64", "int4-g32"]:
-        yield f"decode, slm {weights}", ours("decode", f"weights={weights}", f"prompt={PROMPT}", f"generate={GENERATE}")
+    for weights in ["f16", "int4-g32", "int8-g64", "f32"]:
+        sizes = [f"prompt={PROMPT}", f"generate={GENERATE}", f"rounds={ROUNDS}"]
+        yield f"decode, slm {weights}", ours("decode", f"weights={weights}", *sizes)
     for dtype in ["float32", "float16", "bfloat16"]:
         yield f"decode, transformers {dtype}", theirs("decode", dtype)
     yield "train, slm f32", ours("train", f"steps={STEPS}", f"sequence={SEQUENCE}", f"batch={BATCH}")
@@ -137,7 +139,7 @@ def measure(a):
         "torch": torch.__version__, "transformers": transformers.__version__,
     }
     torch.cuda.empty_cache()
-    everyone = list(contenders(a.bench, a.config))
+    everyone = [c for c in contenders(a.bench, a.config) if re.search(a.only, c[0])]
     for index in range(a.rounds):
         for name, command in everyone if index % 2 == 0 else everyone[::-1]:
             if name in failed:
@@ -188,6 +190,7 @@ def main():
     measured.add_argument("config")
     measured.add_argument("result")
     measured.add_argument("--rounds", type=int, default=2)
+    measured.add_argument("--only", default="", help="a pattern of contenders")
     measured.set_defaults(run=measure)
     published = tasks.add_parser("publish")
     published.add_argument("result")

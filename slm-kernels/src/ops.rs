@@ -26,7 +26,7 @@ pub use attention::{KvTensors, attention, attention_cached, attention_varlen};
 pub use dense::{affine, dense_linear};
 pub use likelihood::{kl_divergence, log_prob};
 pub use lora::{Base, lora_linear};
-pub use packed::linear;
+pub use packed::{linear, select};
 pub use rows::{add_bias, add_layer_norm, gated, gelu, layer_norm, rms_norm, rotate};
 
 pub use crate::attention::{AttentionOptions, KvBuffer, KvType};

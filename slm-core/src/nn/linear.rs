@@ -62,6 +62,9 @@ impl Weight {
             Self::Dense(w) => return Ok(w.clone().select(0, ids).cast(FloatDType::F32)),
             Self::Packed(packed) => packed,
         };
+        if let Some(rows) = ops::select(&ids, packed) {
+            return Ok(rows);
+        }
         let device = ids.device();
         let ids = ids.try_into_vec_as::<i64>().map_err(|e| Error::Device { reason: format!("{e:?}") })?;
         let (rows, cols) = (packed.rows(), packed.cols());

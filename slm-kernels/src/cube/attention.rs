@@ -4,11 +4,12 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
+use super::reduce::{UNITS, reduced};
 use super::{buffer, each, empty, grid, take, wrap};
 use crate::attention::AttentionOptions;
 
 /// Keys that a cube reads at a time, a unit each.
-const KEYS: usize = 128;
+const KEYS: usize = UNITS;
 /// Keys from which on several cubes share a query.
 const SPLIT: usize = 256;
 /// What no score reaches.
@@ -47,38 +48,14 @@ pub(crate) fn append(all: Tensor<4>, x: Tensor<4>, length: usize) -> Tensor<4> {
     wrap(all)
 }
 
-/// The largest or the sum of `value` over a cube, for each of its units.
-#[cube]
-fn reduced(value: f32, shared: &mut Shared<[f32]>, #[comptime] largest: bool) -> f32 {
-    let unit = UNIT_POS as usize;
-    sync_cube();
-    shared[unit] = value;
-    sync_cube();
-    #[unroll]
-    for step in 0..comptime!(KEYS.ilog2() as usize) {
-        let half = comptime!(KEYS >> (step + 1));
-        if unit < half {
-            let a = shared[unit];
-            let b = shared[unit + half];
-            if comptime!(largest) {
-                shared[unit] = max(a, b);
-            } else {
-                shared[unit] = a + b;
-            }
-        }
-        sync_cube();
-    }
-    shared[0]
-}
-
 /// A query of a head meets one stretch of the keys; softmax goes along (Milakov and Gimelshein 2018), and a unit gathers
-/// every 128th number of the values. What it writes is divided by its weights where `whole`, else `largest` and `weights`
+/// every 128th number of the values. `dim` is a multiple of `N`. What it writes is divided by its weights where `whole`, else `largest` and `weights`
 /// say what it is to be combined with.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
-fn attend_kernel(
-    q: &[f32],
-    k: &[f32],
+fn attend_kernel<N: Size>(
+    q: &[Vector<f32, N>],
+    k: &[Vector<f32, N>],
     v: &[f32],
     y: &mut [f32],
     largest: &mut [f32],
@@ -123,10 +100,12 @@ fn attend_kernel(
 
     let mut shared = Shared::<[f32]>::new_slice(KEYS);
     let mut chances = Shared::<[f32]>::new_slice(KEYS);
-    let mut query_numbers = Shared::<[f32]>::new_slice(dim);
+    let lanes = q.vector_size();
+    let vectors = comptime!(dim / lanes);
+    let mut query_numbers = Shared::<[Vector<f32, N>]>::new_slice(vectors);
     let mut at = unit;
-    while at < dim {
-        query_numbers[at] = q[query * dim + at] * scale;
+    while at < vectors {
+        query_numbers[at] = q[query * vectors + at] * Vector::new(scale);
         at += KEYS;
     }
     sync_cube();
@@ -143,10 +122,15 @@ fn attend_kernel(
         let key = start + unit;
         let mut score = f32::new(LOWEST);
         if key < until {
-            let at = ((row + key) * kv_heads + kv_head) * dim;
+            let at = ((row + key) * kv_heads + kv_head) * vectors;
+            let mut dots = Vector::<f32, N>::new(0.0f32);
+            for i in 0..vectors {
+                dots += query_numbers[i] * k[at + i];
+            }
             let mut dot = 0.0f32;
-            for i in 0..dim {
-                dot += query_numbers[i] * k[at + i];
+            #[unroll]
+            for lane in 0..lanes {
+                dot += dots.extract(lane);
             }
             if comptime!(capped) {
                 dot = (dot / softcap).tanh() * softcap;
@@ -250,6 +234,7 @@ pub(crate) fn attend(
         &q.client,
         grid(&q.client, queries * splits),
         CubeDim::new_1d(KEYS as u32),
+        if dim.is_multiple_of(4) { 4 } else { 1 },
         buffer(&q),
         buffer(&k),
         buffer(&v),

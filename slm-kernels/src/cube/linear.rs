@@ -1,13 +1,13 @@
 //! Products of a few rows with a weight that is read once, and packed weights expanded on the device.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Int, Tensor};
+use burn_cubecl::Cube;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
 
 use super::resident::Codes;
-use super::{FEW, buffer, each, empty, grid, take, wrap};
+use super::{FEW, buffer, each, empty, float_type, grid, take, wrap};
 
 /// Units that share a row of the weight.
 const LANES: usize = 32;
@@ -164,10 +164,10 @@ pub(crate) fn packed_rows(x: Tensor<2>, w: &Codes) -> Tensor<2> {
         grid(&x.client, w.rows.div_ceil(ROWS)),
         CubeDim::new_2d(LANES as u32, ROWS as u32),
         buffer(&x),
-        buffer(&codes),
-        buffer(&scales),
-        buffer(&minimums),
-        buffer(&table),
+        buffer(codes),
+        buffer(scales),
+        buffer(minimums),
+        buffer(table),
         buffer(&y),
         w.rows,
         w.blocks(),
@@ -206,23 +206,23 @@ fn expand_kernel<F: Float>(
     }
 }
 
-/// The weight `[rows, cols]` in `f32`.
-pub(crate) fn expanded(w: &Codes) -> Tensor<2> {
+/// The weight `[rows, cols]` in `dtype`, one of `f32`, `f16` and `bf16`.
+pub(crate) fn expanded(w: &Codes, dtype: DType) -> Tensor<2> {
     let [codes, scales, minimums, table] = w.parts();
-    let dense = empty(&codes, [w.rows, w.cols], DType::F32);
+    let dense = empty(codes, [w.rows, w.cols], dtype);
     let (cubes, units) = each(&codes.client, w.rows * w.blocks());
     expand_kernel::launch(
         &codes.client,
         cubes,
         units,
-        buffer(&codes),
-        buffer(&scales),
-        buffer(&minimums),
-        buffer(&table),
+        buffer(codes),
+        buffer(scales),
+        buffer(minimums),
+        buffer(table),
         buffer(&dense),
         w.group(),
         w.coding,
-        f32::elem_type_native(),
+        float_type(&dense),
     );
     wrap(dense)
 }
@@ -279,6 +279,57 @@ pub(crate) fn dense_rows(x: Tensor<2>, w: &Tensor<2>) -> Tensor<2> {
     wrap(y)
 }
 
-fn float_type(x: &CubeTensor) -> ElemType {
-    burn::backend::cubecl::dtype_to_elem_type(x.dtype)
+/// Rows of the weight, one for each id; a unit writes 16 bytes of codes.
+#[cube(launch)]
+#[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
+fn select_kernel(
+    ids: &[i32],
+    codes: &[Four<u32>],
+    scales: &[f32],
+    minimums: &[f32],
+    table: &[f32],
+    y: &mut [Four<f32>],
+    blocks: usize,
+    group: usize,
+    #[comptime] coding: Coding,
+) {
+    if ABSOLUTE_POS >= ids.len() * blocks {
+        terminate!();
+    }
+    let parts = comptime!(coding.weights() / 4);
+    let at = ids[ABSOLUTE_POS / blocks] as usize * blocks + ABSOLUTE_POS % blocks;
+    let bits = codes[at];
+    let scale = scales[at / group];
+    #[unroll]
+    for part in 0..parts {
+        let mut four = weights(bits, table, part, coding) * Four::new(scale);
+        if comptime!(matches!(coding, Coding::Asymmetric)) {
+            four += Four::new(minimums[at / group]);
+        }
+        y[ABSOLUTE_POS * parts + part] = four;
+    }
+}
+
+/// The rows `ids` of the weight in `f32`, `[ids, cols]`.
+pub(crate) fn selected(ids: Tensor<1, Int>, w: &Codes) -> Tensor<2> {
+    let count = ids.dims()[0];
+    let ids = ids.cast(DType::I32).try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff");
+    let [codes, scales, minimums, table] = w.parts();
+    let y = empty(codes, [count, w.cols], DType::F32);
+    let (cubes, units) = each(&codes.client, count * w.blocks());
+    select_kernel::launch(
+        &codes.client,
+        cubes,
+        units,
+        buffer(&ids),
+        buffer(codes),
+        buffer(scales),
+        buffer(minimums),
+        buffer(table),
+        buffer(&y),
+        w.blocks(),
+        w.group(),
+        w.coding,
+    );
+    wrap(y)
 }

@@ -6,24 +6,29 @@
 //! which `tests/device.rs` and `tests/backends.rs` of the workspace check on the device at hand.
 
 mod attention;
+mod half;
 mod linear;
+mod reduce;
 mod resident;
 mod rows;
 
 pub(crate) use attention::{append, attend};
-pub(crate) use linear::{dense_rows, expanded, packed_rows};
+pub(crate) use half::product;
+pub(crate) use linear::{dense_rows, expanded, packed_rows, selected};
 pub(crate) use resident::{OnDevice, Resident};
 pub(crate) use rows::{gated, rms_norm, rotate};
 
 use burn::backend::DispatchDevice;
+use burn::backend::cubecl::dtype_to_elem_type;
 use burn::tensor::{DType, Device, Shape, Tensor};
+use burn_cubecl::Cube;
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::client::Client;
+use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::{BufferArg, CubeCount, CubeDim};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
-use burn_cubecl::Cube;
 
 /// Rows of an input up to which a product reads its weights in a kernel of its own; above it a matrix product pays.
 pub(crate) const FEW: usize = 8;
@@ -36,6 +41,11 @@ pub(crate) fn is_cube(device: &Device) -> bool {
 /// Whether `x` is in `f32` on a GPU, without autodiff.
 pub(crate) fn runs<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && is_cube(&x.device())
+}
+
+/// The type for products of many rows with a packed weight: the one that units for matrices take, where the device has it.
+pub(crate) fn product_type(device: &Device) -> DType {
+    if device.supports_dtype(DType::F16) { DType::F16 } else { DType::F32 }
 }
 
 /// The tensor of the backend, row-major, of an `x` on a device for which [`is_cube`] holds.
@@ -63,6 +73,11 @@ fn buffer(x: &CubeTensor) -> BufferArg {
 /// As many cubes as there are `items`, or a few more.
 fn grid(client: &Client, items: usize) -> CubeCount {
     calculate_cube_count_elemwise(client, items, CubeDim::new_single())
+}
+
+/// The type of a tensor's numbers, for kernels that are made for several.
+fn float_type(x: &CubeTensor) -> ElemType {
+    dtype_to_elem_type(x.dtype)
 }
 
 /// A unit for each of `items`, or a few more.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, f16};
 use burn_cubecl::Cube;
 use burn_cubecl::tensor::CubeTensor;
 
@@ -14,11 +14,8 @@ use crate::{Format, PackedTensor};
 /// The codes of a weight `[rows, cols]` on a device, as they are on the host, and their scales in `f32`.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
-    /// Words of four bytes.
-    codes: Tensor<1, Int>,
-    scales: Tensor<1>,
-    minimums: Tensor<1>,
-    table: Tensor<1>,
+    /// Codes in words of four bytes, scales, minimums and the table of NF4.
+    parts: Arc<[CubeTensor; 4]>,
     pub(super) rows: usize,
     pub(super) cols: usize,
     group_size: usize,
@@ -42,28 +39,24 @@ impl Codes {
         let words = w.codes().chunks_exact(4);
         let words: Vec<u32> = words.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let count = words.len();
+        let words = Tensor::<1, Int>::from_data(TensorData::new(words, [count]), (device, DType::U32));
         let floats = |numbers: Vec<f32>| {
             let count = numbers.len();
-            Tensor::from_data(TensorData::new(numbers, [count]), device)
+            take(Tensor::<1>::from_data(TensorData::new(numbers, [count]), (device, DType::F32)))
         };
-        let widened = |halves: &[burn::tensor::f16]| halves.iter().map(|half| half.to_f32()).collect();
-        Some(Self {
-            codes: Tensor::from_data(TensorData::new(words, [count]), (device, DType::U32)),
-            scales: floats(widened(w.scales())),
-            minimums: floats(w.minimums().map_or_else(|| vec![0.0], widened)),
-            table: floats(NF4.to_vec()),
-            rows: w.rows(),
-            cols: w.cols(),
-            group_size,
-            coding,
-        })
+        let widened = |halves: &[f16]| halves.iter().map(|half| half.to_f32()).collect();
+        let parts = [
+            words.try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff"),
+            floats(widened(w.scales())),
+            floats(w.minimums().map_or_else(|| vec![0.0], widened)),
+            floats(NF4.to_vec()),
+        ];
+        Some(Self { parts: Arc::new(parts), rows: w.rows(), cols: w.cols(), group_size, coding })
     }
 
     /// Codes, scales, minimums and table.
-    pub(super) fn parts(&self) -> [CubeTensor; 4] {
-        let codes = self.codes.clone().try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff");
-        let [scales, minimums, table] = [&self.scales, &self.minimums, &self.table].map(|t| take(t.clone()));
-        [codes, scales, minimums, table]
+    pub(super) fn parts(&self) -> &[CubeTensor; 4] {
+        &self.parts
     }
 
     /// Lots of 16 bytes in a row.

@@ -4,29 +4,9 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
+use super::reduce::{UNITS, reduced};
 use super::{buffer, each, empty, grid, take, wrap};
 use crate::rows::Gate;
-
-/// Units of a cube that add up a row.
-const UNITS: usize = 128;
-
-/// The sum of `value` over the units of a cube, for each of them.
-#[cube]
-fn total(value: f32) -> f32 {
-    let mut sums = Shared::<[f32]>::new_slice(UNITS);
-    let unit = UNIT_POS as usize;
-    sums[unit] = value;
-    sync_cube();
-    #[unroll]
-    for step in 0..comptime!(UNITS.ilog2() as usize) {
-        let half = comptime!(UNITS >> (step + 1));
-        if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
-        }
-        sync_cube();
-    }
-    sums[0]
-}
 
 #[cube(launch)]
 fn norm_kernel(x: &[f32], weight: &[f32], y: &mut [f32], width: usize, rows: usize, epsilon: f32) {
@@ -41,7 +21,8 @@ fn norm_kernel(x: &[f32], weight: &[f32], y: &mut [f32], width: usize, rows: usi
         squares += value * value;
         at += UNITS;
     }
-    let scale = (total(squares) / f32::cast_from(width) + epsilon).sqrt();
+    let mut shared = Shared::<[f32]>::new_slice(UNITS);
+    let scale = (reduced(squares, &mut shared, false) / f32::cast_from(width) + epsilon).sqrt();
     let mut at = UNIT_POS as usize;
     while at < width {
         y[row + at] = x[row + at] / scale * weight[at];

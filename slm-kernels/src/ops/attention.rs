@@ -54,10 +54,10 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: &AttentionOp
     composed(q, k, v, options)
 }
 
-/// Whether the kernel of the GPU attends with `q`: for few queries.
+/// Whether the kernel of the GPU attends with `q`.
 #[cfg(feature = "cube")]
 fn on_device(q: &Tensor<4>, options: &AttentionOptions) -> bool {
-    cube::runs(q) && q.dims()[1] <= cube::FEW && (options.causal || options.window.is_none())
+    cube::runs(q) && (options.causal || options.window.is_none())
 }
 
 /// Attention within each of several sequences that lie behind one another in one row, without padding.

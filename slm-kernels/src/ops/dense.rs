@@ -21,7 +21,8 @@ use crate::{dense::affine_into, simd::Level};
 /// same bits whatever the other rows of `x` are; with a weight in `bf16`, `x` is rounded to `bf16`. Under autodiff it is
 /// not, and a weight in `f16` or `bf16`, or one without autodiff, is a constant: the result is differentiable in `x`, on
 /// `flex` with `dx = dy · W` read from the weight as it is. An `f32` weight with autodiff gets a gradient where it is
-/// tracked. On a GPU without autodiff, products of many rows are in the type of the weight. On other devices a weight of
+/// tracked. On a GPU without autodiff, products of many rows are in the type of the weight, into whose range rows of
+/// `x` are scaled. On other devices a weight of
 /// another type than `x` is converted for each call.
 ///
 /// # Shapes
@@ -115,10 +116,7 @@ fn on_device<const D: usize>(x: Tensor<D>, w: &Tensor<2>) -> Tensor<D> {
     if m <= cube::FEW && cols.is_multiple_of(4) {
         return cube::dense_rows(x, w).reshape(shape);
     }
-    let y = match w.dtype() {
-        DType::F32 => x.matmul(w.clone().transpose()),
-        dtype => x.cast(dtype).matmul(w.clone().transpose()).cast(DType::F32),
-    };
+    let y = if w.dtype() == DType::F32 { x.matmul(w.clone().transpose()) } else { cube::product(x, w) };
     y.reshape(shape)
 }
 

@@ -10,7 +10,7 @@
 use super::flex::{self, Constant};
 #[cfg(feature = "cube")]
 use crate::cube;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::{Error, PackedTensor, Result};
 
@@ -39,6 +39,24 @@ pub fn linear<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Result<Tensor<D
     Ok(dense(x, w))
 }
 
+/// Rows of `w` in `f32`, one for each of `ids`; `None` where the device has no kernel for it and
+/// [`PackedTensor::dequantize_rows`] serves.
+///
+/// # Shapes
+///
+/// `[n]` to `[n, cols]`. What an id outside of the weight gives is not said.
+pub fn select(ids: &Tensor<1, Int>, w: &PackedTensor) -> Option<Tensor<2>> {
+    #[cfg(feature = "cube")]
+    if cube::is_cube(&ids.device()) {
+        return match w.on(&ids.device()) {
+            cube::OnDevice::Packed(codes) => Some(cube::selected(ids.clone(), &codes)),
+            cube::OnDevice::Dense(w) => Some(w.select(0, ids.clone())),
+        };
+    }
+    let _ = (ids, w);
+    None
+}
+
 /// On a GPU: few rows by the kernel that reads the packed weight, more by a matrix product with the weight expanded there.
 #[cfg(feature = "cube")]
 fn on_device<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Tensor<D> {
@@ -51,7 +69,9 @@ fn on_device<const D: usize>(x: Tensor<D>, w: &PackedTensor) -> Tensor<D> {
     let x = x.reshape([m, w.cols()]);
     let y = match w.on(&device) {
         cube::OnDevice::Packed(codes) if m <= cube::FEW => cube::packed_rows(x, &codes),
-        cube::OnDevice::Packed(codes) => x.matmul(cube::expanded(&codes).transpose()),
+        cube::OnDevice::Packed(codes) => {
+            super::dense_linear(x, &cube::expanded(&codes, cube::product_type(&device)))
+        }
         cube::OnDevice::Dense(w) => super::dense_linear(x, &w),
     };
     y.reshape(shape)
