@@ -56,7 +56,7 @@ impl Weight {
     /// `[n]` to `[n, in]`.
     ///
     /// # Errors
-    /// When the ids cannot be read from their device, or one of them is not a row of a packed matrix.
+    /// When the ids cannot be read from their device, or one of them is not a row of a packed matrix; a GPU does not check that.
     pub(crate) fn rows(&self, ids: Tensor<1, Int>) -> Result<Tensor<2>> {
         let packed = match self {
             Self::Dense(w) => return Ok(w.clone().select(0, ids).cast(FloatDType::F32)),
