@@ -123,9 +123,12 @@ fn packed_sequences_do_not_see_each_other() -> Result<()> {
 
 #[test]
 fn every_optimizer_learns_and_resumes_with_the_same_bits() -> Result<()> {
-    for (optimizer, learning_rate) in
-        [(OptimizerKind::AdamW, 5e-3), (OptimizerKind::Lion, 3e-3), (OptimizerKind::Muon, 1e-2)]
-    {
+    for (optimizer, learning_rate) in [
+        (OptimizerKind::AdamW, 5e-3),
+        (OptimizerKind::AdamW8bit, 5e-3),
+        (OptimizerKind::Lion, 3e-3),
+        (OptimizerKind::Muon, 1e-2),
+    ] {
         let config = TrainConfig {
             optimizer,
             learning_rate,
@@ -159,6 +162,20 @@ fn every_optimizer_learns_and_resumes_with_the_same_bits() -> Result<()> {
         };
         assert_eq!(values(&second)?, values(&whole)?);
     }
+    Ok(())
+}
+
+#[test]
+fn moments_in_8_bits_lead_the_same_way() -> Result<()> {
+    let losses = |optimizer| -> Result<Vec<f32>> {
+        let config = TrainConfig { optimizer, learning_rate: 2e-3, steps: 30, ..config(Trainable::Adapters) };
+        run(&mut trainer("dynamic", config)?)
+    };
+    let (exact, rounded) = (losses(OptimizerKind::AdamW)?, losses(OptimizerKind::AdamW8bit)?);
+    let farthest = exact.iter().zip(&rounded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (first, last) = (exact[0], exact[exact.len() - 1]);
+    println!("{first} to {last}, at most {farthest} apart");
+    assert!(exact != rounded && farthest < 0.15 * (first - last), "{farthest} apart");
     Ok(())
 }
 

@@ -48,9 +48,110 @@ pub(crate) fn append(all: Tensor<4>, x: Tensor<4>, length: usize) -> Tensor<4> {
     wrap(all)
 }
 
+/// The first key of a stretch, from `start` on, that the query at `position` sees.
+#[cube]
+fn first_key(position: usize, window: usize, start: usize) -> usize {
+    let mut from = start;
+    if position + 1 > window {
+        from = max(start, position + 1 - window);
+    }
+    from
+}
+
+/// Where the keys of a stretch end, at `end` at the latest, that the query at `position` sees.
+#[cube]
+fn last_key(position: usize, all: usize, end: usize, #[comptime] causal: bool) -> usize {
+    let mut until = min(all, end);
+    if comptime!(causal) {
+        until = min(position + 1, end);
+    }
+    until
+}
+
+/// Brings a query, scaled, to the memory of its cube.
+#[cube]
+fn load<N: Size>(
+    query: &mut Shared<[Vector<f32, N>]>,
+    q: &[Vector<f32, N>],
+    start: usize,
+    scale: f32,
+    #[comptime] vectors: usize,
+) {
+    let mut at = UNIT_POS as usize;
+    while at < vectors {
+        query[at] = q[start + at] * Vector::new(scale);
+        at += KEYS;
+    }
+    sync_cube();
+}
+
+/// A query, in the memory of its cube, against the key that begins at `start`.
+#[cube]
+fn score<N: Size>(
+    query: &Shared<[Vector<f32, N>]>,
+    k: &[Vector<f32, N>],
+    start: usize,
+    softcap: f32,
+    #[comptime] vectors: usize,
+    #[comptime] capped: bool,
+) -> f32 {
+    let mut dots = Vector::<f32, N>::new(0.0f32);
+    for i in 0..vectors {
+        dots += query[i] * k[start + i];
+    }
+    let mut dot = 0.0f32;
+    #[unroll]
+    for lane in 0..dots.vector_size() {
+        dot += dots.extract(lane);
+    }
+    if comptime!(capped) {
+        dot = (dot / softcap).tanh() * softcap;
+    }
+    dot
+}
+
+/// Adds the values of `count` keys, of which the first begins at `start` and each next `step` further, by their `chances`
+/// to what was gathered, `keep` times that. A unit gathers every 128th number.
+#[cube]
+#[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
+fn gather(
+    gathered: &mut Array<f32>,
+    chances: &Shared<[f32]>,
+    v: &[f32],
+    keep: f32,
+    start: usize,
+    step: usize,
+    count: usize,
+    #[comptime] dim: usize,
+) {
+    #[unroll]
+    for lot in 0..comptime!(dim.div_ceil(KEYS)) {
+        let at = UNIT_POS as usize + lot * KEYS;
+        if at < dim {
+            let mut sum = gathered[lot] * keep;
+            for key in 0..count {
+                sum += chances[key] * v[start + key * step + at];
+            }
+            gathered[lot] = sum;
+        }
+    }
+}
+
+/// Writes what was gathered, over `total`.
+#[cube]
+fn write(y: &mut [f32], gathered: &Array<f32>, total: f32, #[comptime] dim: usize) {
+    #[unroll]
+    for lot in 0..comptime!(dim.div_ceil(KEYS)) {
+        let at = UNIT_POS as usize + lot * KEYS;
+        if at < dim {
+            y[CUBE_POS * dim + at] = gathered[lot] / total;
+        }
+    }
+}
+
 /// A query of a head meets one stretch of the keys; softmax goes along (Milakov and Gimelshein 2018), and a unit gathers
-/// every 128th number of the values. `dim` is a multiple of `N`. What it writes is divided by its weights where `whole`, else `largest` and `weights`
-/// say what it is to be combined with.
+/// every 128th number of the values. `dim` is a multiple of `N`. With one stretch for each query the sum of chances divides
+/// what is written; with several, `largest` and `weights` say how they are to be combined.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn attend_kernel<N: Size>(
@@ -60,7 +161,6 @@ fn attend_kernel<N: Size>(
     y: &mut [f32],
     largest: &mut [f32],
     weights: &mut [f32],
-    queries: usize,
     new: usize,
     all: usize,
     capacity: usize,
@@ -76,7 +176,7 @@ fn attend_kernel<N: Size>(
     #[comptime] capped: bool,
 ) {
     let query = CUBE_POS / splits;
-    if query >= queries {
+    if CUBE_POS * dim >= y.len() {
         terminate!();
     }
     let unit = UNIT_POS as usize;
@@ -84,31 +184,16 @@ fn attend_kernel<N: Size>(
     let token = query / heads % new;
     let row = query / heads / new * capacity;
     let kv_head = head / (heads / kv_heads);
-    // Keys `from .. until` are seen, of those this cube reads its own stretch.
     let position = all - new + token;
-    let mut until = all;
-    if comptime!(causal) {
-        until = position + 1;
-    }
-    let mut from = 0usize;
-    if position + 1 > window {
-        from = position + 1 - window;
-    }
-    let split = CUBE_POS % splits;
-    from = max(from, split * stretch);
-    until = min(until, split * stretch + stretch);
-
+    let share = CUBE_POS % splits * stretch;
+    let from = first_key(position, window, share);
+    let until = last_key(position, all, share + stretch, causal);
     let mut shared = Shared::<[f32]>::new_slice(KEYS);
     let mut chances = Shared::<[f32]>::new_slice(KEYS);
     let lanes = q.vector_size();
     let vectors = comptime!(dim / lanes);
     let mut query_numbers = Shared::<[Vector<f32, N>]>::new_slice(vectors);
-    let mut at = unit;
-    while at < vectors {
-        query_numbers[at] = q[query * vectors + at] * Vector::new(scale);
-        at += KEYS;
-    }
-    sync_cube();
+    load(&mut query_numbers, q, query * vectors, scale, vectors);
     let lots = comptime!(dim.div_ceil(KEYS));
     let mut gathered = Array::<f32>::new(lots);
     #[unroll]
@@ -120,63 +205,32 @@ fn attend_kernel<N: Size>(
     let mut start = from;
     while start < until {
         let key = start + unit;
-        let mut score = f32::new(LOWEST);
+        let mut met = f32::new(LOWEST);
         if key < until {
             let at = ((row + key) * kv_heads + kv_head) * vectors;
-            let mut dots = Vector::<f32, N>::new(0.0f32);
-            for i in 0..vectors {
-                dots += query_numbers[i] * k[at + i];
-            }
-            let mut dot = 0.0f32;
-            #[unroll]
-            for lane in 0..lanes {
-                dot += dots.extract(lane);
-            }
-            if comptime!(capped) {
-                dot = (dot / softcap).tanh() * softcap;
-            }
-            score = dot;
+            met = score(&query_numbers, k, at, softcap, vectors, capped);
         }
-        let higher = max(top, reduced(score, &mut shared, true));
+        let higher = max(top, reduced(met, &mut shared, true));
         let mut chance = 0.0f32;
         if key < until {
-            chance = (score - higher).exp();
+            chance = (met - higher).exp();
         }
         chances[unit] = chance;
         let sum = reduced(chance, &mut shared, false);
         let keep = (top - higher).exp();
         total = total * keep + sum;
         top = higher;
-        let count = min(until - start, KEYS);
-        #[unroll]
-        for lot in 0..lots {
-            let at = unit + lot * KEYS;
-            if at < dim {
-                let mut new_values = gathered[lot] * keep;
-                for key in 0..count {
-                    new_values += chances[key] * v[((row + start + key) * kv_heads + kv_head) * dim + at];
-                }
-                gathered[lot] = new_values;
-            }
-        }
+        let at = ((row + start) * kv_heads + kv_head) * dim;
+        gather(&mut gathered, &chances, v, keep, at, kv_heads * dim, min(until - start, KEYS), dim);
         start += KEYS;
     }
-    let share = CUBE_POS;
-    #[unroll]
-    for lot in 0..lots {
-        let at = unit + lot * KEYS;
-        if at < dim {
-            if comptime!(splits == 1) {
-                y[share * dim + at] = gathered[lot] / total;
-            } else {
-                y[share * dim + at] = gathered[lot];
-            }
-        }
-    }
-    if comptime!(splits > 1) {
+    if comptime!(splits == 1) {
+        write(y, &gathered, total, dim);
+    } else {
+        write(y, &gathered, 1.0f32, dim);
         if unit == 0 {
-            largest[share] = top;
-            weights[share] = total;
+            largest[CUBE_POS] = top;
+            weights[CUBE_POS] = total;
         }
     }
 }
@@ -241,7 +295,6 @@ pub(crate) fn attend(
         buffer(&parts),
         buffer(&largest),
         buffer(&weights),
-        queries,
         new,
         length,
         capacity,

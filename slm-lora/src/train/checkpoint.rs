@@ -56,7 +56,7 @@ impl Trainer {
             };
             add("weight", weight);
             if let Some(Some(state)) = states.next() {
-                for (kind, tensor) in state.tensors() {
+                for (kind, tensor) in state.tensors(&self.model.device()) {
                     add(kind, tensor.try_into_vec_as());
                 }
             }

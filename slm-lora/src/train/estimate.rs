@@ -51,8 +51,8 @@ impl Trainer {
         }
         let probed = (sizes[smallest] + sizes[largest]) as f64;
         let time = Duration::from_secs_f64((seconds[1] + seconds[2]) / probed * tokens as f64);
-        let missing = if self.updater.states.is_empty() { self.updater.numbers_per_weight() } else { 0 };
-        let state = (4 * missing * self.plan().trainable_parameters) as u64;
+        let missing = if self.updater.states.is_empty() { self.updater.bytes_per_weight() } else { 0 };
+        let state = (missing * self.plan().trainable_parameters) as u64;
         Ok(Estimate { time, tokens, peak_memory: peak_memory().map(|peak| peak + state) })
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod estimate;
 mod log;
 mod loss;
+mod moments;
 mod optimizer;
 mod parameters;
 mod pass;

@@ -4,10 +4,11 @@ use burn::optim::{
     AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Lion, LionConfig, LionState, Muon,
     MuonConfig, Optimizer, decay::WeightDecayConfig, momentum::MomentumConfig,
 };
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use slm_core::CausalLm;
 use slm_core::model::Parameter;
 
+use super::moments::Moments;
 use super::parameters::visit;
 use super::{OptimizerKind, TrainConfig, Trainable};
 
@@ -18,19 +19,45 @@ const MUON_MOMENTUM: f32 = 0.95;
 #[derive(Clone)]
 pub(super) enum State {
     AdamW(Box<AdamWState<1>>),
+    /// Both moments, in 8 bits, after so many steps.
+    Rounded([Moments; 2], usize),
     Lion(LionState<1>),
     Muon(Tensor<1>),
 }
 
 impl State {
-    /// Its tensors by name, for a checkpoint.
-    pub(super) fn tensors(&self) -> Vec<(&'static str, Tensor<1>)> {
+    /// Its tensors by name, for a checkpoint. Rounded numbers are rounded to themselves when they are read again.
+    pub(super) fn tensors(&self, device: &Device) -> Vec<(&'static str, Tensor<1>)> {
         match self {
+            Self::Rounded([first, second], _) => {
+                vec![("moment_1", first.tensor(device)), ("moment_2", second.tensor(device))]
+            }
             Self::AdamW(s) => {
                 vec![("moment_1", s.momentum.moment_1.clone()), ("moment_2", s.momentum.moment_2.clone())]
             }
             Self::Lion(s) => vec![("momentum", s.momentum.clone())],
             Self::Muon(velocity) => vec![("velocity", velocity.clone())],
+        }
+    }
+
+    /// What `AdamW` remembers, in full precision.
+    fn moments(self, device: &Device) -> Option<AdamWState<1>> {
+        match self {
+            Self::AdamW(state) => Some(*state),
+            Self::Rounded([first, second], step) => {
+                let momentum = AdaptiveMomentumState::new(step, first.tensor(device), second.tensor(device));
+                Some(AdamWState::new(momentum))
+            }
+            Self::Lion(_) | Self::Muon(_) => None,
+        }
+    }
+
+    /// In 8 bits; as it is where the numbers cannot be read from their device.
+    fn rounded(state: AdamWState<1>) -> Self {
+        let first = Moments::of(state.momentum.moment_1.clone(), true);
+        match first.zip(Moments::of(state.momentum.moment_2.clone(), false)) {
+            Some((first, second)) => Self::Rounded([first, second], state.momentum.time),
+            None => Self::AdamW(Box::new(state)),
         }
     }
 
@@ -101,9 +128,13 @@ impl Updater {
         }
     }
 
-    /// Numbers remembered for each trainable one.
-    pub(super) fn numbers_per_weight(&self) -> usize {
-        if self.kind == OptimizerKind::AdamW { 2 } else { 1 }
+    /// Bytes remembered for each trainable number; a scale for 256 of them is not counted.
+    pub(super) fn bytes_per_weight(&self) -> usize {
+        match self.kind {
+            OptimizerKind::AdamW => 8,
+            OptimizerKind::AdamW8bit => 2,
+            OptimizerKind::Lion | OptimizerKind::Muon => 4,
+        }
     }
 
     /// Moves each trainable weight by its gradient times `scale`.
@@ -157,10 +188,16 @@ impl Updater {
                 (flat(new), Some(State::Muon(velocity)))
             }
             (_, before) => {
-                let before = before.and_then(|s| if let State::AdamW(s) = s { Some(*s) } else { None });
+                let before = before.and_then(|state| state.moments(&gradient.device()));
                 let optimizer = if matrix { &self.matrices } else { &self.vectors };
                 let (new, after) = optimizer.step(rate, old, gradient, before);
-                (new, after.map(|s| State::AdamW(Box::new(s))))
+                let rounded = self.kind == OptimizerKind::AdamW8bit;
+                (
+                    new,
+                    after.map(
+                        |after| if rounded { State::rounded(after) } else { State::AdamW(Box::new(after)) },
+                    ),
+                )
             }
         };
         *state = after;
