@@ -145,7 +145,7 @@ fn what_cannot_be_indexed_is_refused() {
         IndexConfig { k1: -1.0, ..Default::default() },
         IndexConfig { b: 1.5, ..Default::default() },
         IndexConfig { heading_weight: 0, ..Default::default() },
-        IndexConfig { chunk: ChunkConfig { max_words: 0, ..Default::default() }, ..Default::default() },
+        IndexConfig { chunk: ChunkConfig { max_size: 0, ..Default::default() }, ..Default::default() },
     ] {
         assert!(matches!(Index::build(&pages(), &config), Err(Error::Config { .. })), "{config:?}");
     }

@@ -18,14 +18,14 @@ pub(crate) fn all(data: &Path, embedder: Option<&SharedEmbedder>, only: &str) ->
     if !"chunking-eval".contains(only) {
         return Ok(figures);
     }
-    for max_words in [50, 100, 200] {
+    for max_size in [50, 100, 200] {
         let mut sums = [0.0; 3];
         let mut questions = 0;
         for corpus in ["chatlogs", "state_of_the_union", "wikitexts"] {
             let folder = data.join("chunking-eval");
             let text = std::fs::read_to_string(folder.join(format!("{corpus}.md")))?;
             let document = Document { id: corpus.to_owned(), text };
-            let chunk = ChunkConfig { max_words, overlap_sentences: 0, ..ChunkConfig::default() };
+            let chunk = ChunkConfig { max_size, overlap_sentences: 0, ..ChunkConfig::default() };
             let retriever = retriever(&document, chunk, embedder)?;
             for record in records(&folder.join(format!("{corpus}.questions.jsonl")))? {
                 let evidence = evidence(&record, &document.text)?;
@@ -37,7 +37,7 @@ pub(crate) fn all(data: &Path, embedder: Option<&SharedEmbedder>, only: &str) ->
         }
         let [recall, precision, iou] = sums.map(|sum| (1e4 * sum / f64::from(questions)).round() / 1e4);
         let search = if embedder.is_some() { "hybrid by scores" } else { "words" };
-        let figure = json!({ "set": "chunking-eval", "search": search, "max_words": max_words, "questions": questions,
+        let figure = json!({ "set": "chunking-eval", "search": search, "max_size": max_size, "questions": questions,
             "recall": recall, "precision": precision, "iou": iou });
         row(&mut figures, figure);
     }

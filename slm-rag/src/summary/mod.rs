@@ -134,7 +134,7 @@ impl<M: LanguageModel> Summarizer<M> {
         on_progress: &mut dyn FnMut(SummaryProgress),
     ) -> Result<Summary> {
         let config =
-            ChunkConfig { max_words: self.config.part_words, overlap_sentences: 0, sections: Sections::Join };
+            ChunkConfig { max_size: self.config.part_words, overlap_sentences: 0, sections: Sections::Join };
         let chunks = chunk(document, &config);
         if chunks.is_empty() {
             return Err(Error::NoText { documents: 1, hint: "give a document with words" });
