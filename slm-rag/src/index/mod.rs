@@ -6,6 +6,7 @@ mod file;
 mod metadata;
 mod ranking;
 mod segment;
+mod widen;
 
 use std::collections::BTreeSet;
 use std::path::Path;
