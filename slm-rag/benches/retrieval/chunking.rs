@@ -70,9 +70,16 @@ pub(crate) fn all(data: &Path, embedder: Option<&SharedEmbedder>, only: &str) ->
         }
     }
     for (name, chunker) in &chunkers {
-        let retriever = retriever(&documents, chunker.as_ref(), embedder)?;
+        let retriever = retriever(&documents, chunker.as_ref(), embedder, RetrieveConfig::default())?;
         measure(name, &retriever, &questions, &mut figures)?;
     }
+    // Found by what is small, read in what is around it: as many as of the chunks of the same size.
+    let children = sized(400)?;
+    let config = RetrieveConfig { parent_words: 200, ..RetrieveConfig::default() };
+    let small = retriever(&documents, children.as_ref(), embedder, config)?;
+    let config = RetrieveConfig::default();
+    let large = retriever(&documents, sized(LETTERS)?.as_ref(), embedder, config)?;
+    compare("structure, up to 400 letters, read in 200 words", &small, &large, &questions, &mut figures)?;
     Ok(figures)
 }
 
@@ -94,20 +101,31 @@ fn retriever(
     documents: &[Document],
     chunker: &dyn Chunker,
     embedder: Option<&SharedEmbedder>,
+    retrieve: RetrieveConfig,
 ) -> Outcome<Retriever> {
     let config = IndexConfig::default();
     let plain = embedder.map(|embedder| -> &dyn slm_core::Embedder { embedder.as_ref() });
     let index = Index::build_with_chunker(documents, &config, chunker, plain)?;
+    let retriever = Retriever::new(index, retrieve)?;
     Ok(match embedder {
-        Some(embedder) => {
-            Retriever::new(index, RetrieveConfig::default())?.with_embedder(Arc::clone(embedder))?
-        }
-        None => index.into(),
+        Some(embedder) => retriever.with_embedder(Arc::clone(embedder))?,
+        None => retriever,
     })
 }
 
 fn measure(name: &str, retriever: &Retriever, questions: &[Question], figures: &mut Vec<Value>) -> Outcome {
-    let chunks: Vec<Hit> = retriever.index().chunks().collect::<Result<_, _>>()?;
+    compare(name, retriever, retriever, questions, figures)
+}
+
+/// What a retriever finds if it gives as many chunks as another has that hold some of the evidence.
+fn compare(
+    name: &str,
+    retriever: &Retriever,
+    other: &Retriever,
+    questions: &[Question],
+    figures: &mut Vec<Value>,
+) -> Outcome {
+    let chunks: Vec<Hit> = other.index().chunks().collect::<Result<_, _>>()?;
     let mut sums = [0.0; 4];
     for question in questions {
         let holds = |hit: &&Hit| shared(question, &hit.chunk) > 0;

@@ -12,40 +12,26 @@ pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
     dispatch!(*LEVEL, _simd => work())
 }
 
-/// Sum of products in 16 lanes, so that it can be a vector's; the order of additions is fixed.
+/// Sum of products of a float row and one of floats or codes, in 16 lanes, so that it can be a vector's; the order of
+/// additions is fixed.
 #[inline(always)]
-pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot_f32<T: Copy + Into<f32>>(a: &[f32], b: &[T]) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [0.0_f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a_blocks.iter().zip(b_blocks) {
         for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
+            *lane += a * (*b).into();
         }
     }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * (*b).into()).sum::<f32>()
 }
 
 /// Exact sum of products of codes; rows of up to 100 000 cannot overflow.
 #[inline(always)]
 pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
-}
-
-/// A float row against codes.
-#[inline(always)]
-pub(super) fn dot_f32_i8(a: &[f32], b: &[i8]) -> f32 {
-    const LANES: usize = 16;
-    let mut lanes = [0.0_f32; LANES];
-    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
-    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * f32::from(*b);
-        }
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * f32::from(*b)).sum::<f32>()
 }
 
 #[cfg(test)]
@@ -60,7 +46,7 @@ mod tests {
             let floats: Vec<f32> = b.iter().map(|x| f32::from(*x)).collect();
             let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let whole: i64 = b.iter().map(|x| i64::from(*x).pow(2)).sum();
-            let (mixed, plain, codes) = wide(|| (dot_f32_i8(&a, &b), dot_f32(&a, &floats), dot_i8(&b, &b)));
+            let (mixed, plain, codes) = wide(|| (dot_f32(&a, &b), dot_f32(&a, &floats), dot_i8(&b, &b)));
             assert!((f64::from(mixed) - exact).abs() < 1e-2, "{length}: {mixed} {exact}");
             assert!((f64::from(plain) - exact).abs() < 1e-2, "{length}: {plain} {exact}");
             assert_eq!(i64::from(codes), whole);

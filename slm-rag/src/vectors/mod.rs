@@ -245,7 +245,7 @@ impl Vectors {
                 let start = neighbour.id as usize * self.dimension;
                 let row = codes.get(start..start + self.dimension).unwrap_or_default();
                 let scale = scales.get(neighbour.id as usize).copied().unwrap_or(0.0);
-                neighbour.similarity = scale * dot::dot_f32_i8(query, row);
+                neighbour.similarity = scale * dot::dot_f32(query, row);
             }
         });
     }
