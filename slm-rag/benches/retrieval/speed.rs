@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,10 +90,6 @@ fn memory() -> u64 {
 /// The graph: its build, and queries per second at the least width that finds enough.
 pub(crate) fn vectors(folder: &Path, precision: Precision) -> Outcome<Value> {
     let queries = vectors_of(&folder.join("queries.f32"))?;
-    let truth = {
-        let exact = filled(folder, Precision::Float32)?;
-        search(&exact, &queries, 0)?.0
-    };
     let before = memory();
     let mut vectors = filled(folder, precision)?;
     let (found, scan_rate) = search(&vectors, &queries, 0)?;
@@ -101,6 +97,7 @@ pub(crate) fn vectors(folder: &Path, precision: Precision) -> Outcome<Value> {
     vectors.build_graph(&VectorConfig { precision, ..VectorConfig::default() });
     let build = start.elapsed().as_secs_f64();
     let bytes = memory().saturating_sub(before);
+    let truth = search(&filled(folder, Precision::Float32)?, &queries, 0)?.0;
     for width in (20..=400).step_by(20) {
         let (near, rate) = search(&vectors, &queries, width)?;
         let share = recall(&truth, &near);
@@ -115,10 +112,19 @@ pub(crate) fn vectors(folder: &Path, precision: Precision) -> Outcome<Value> {
     Err(format!("no width finds {RECALL} of the nearest").into())
 }
 
-/// The rows as vectors; the file is not held beside them.
+/// The rows as vectors, read one by one, so that memory holds nothing else.
 fn filled(folder: &Path, precision: Precision) -> Outcome<Vectors> {
     let mut vectors = Vectors::new(DIMENSION, precision)?;
-    vectors_of(&folder.join("rows.f32"))?.iter().try_for_each(|row| vectors.push(row))?;
+    let mut file = BufReader::new(fs::File::open(folder.join("rows.f32"))?);
+    let mut bytes = [0; 4 * DIMENSION];
+    let mut row = vec![0.0; DIMENSION];
+    while !file.fill_buf()?.is_empty() {
+        file.read_exact(&mut bytes)?;
+        for (x, four) in row.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *x = f32::from_le_bytes(*four);
+        }
+        vectors.push(&row)?;
+    }
     Ok(vectors)
 }
 
