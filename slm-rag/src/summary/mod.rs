@@ -124,6 +124,11 @@ impl<M: LanguageModel> Summarizer<M> {
         Ok(Self { model, config })
     }
 
+    /// The model that it asks.
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
     /// Summarises a document; `on_progress` is called after each text that the model read.
     ///
     /// # Errors

@@ -2,15 +2,20 @@
 
 use std::sync::LazyLock;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::Level;
 
-static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
+pub(super) static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
 
-/// Runs a loop compiled for the widest instructions that this processor has.
-#[inline]
-pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    dispatch!(*LEVEL, _simd => work())
+/// Compiles an expression for each set of instructions, and runs that for the widest ones that this processor has.
+///
+/// A macro, since a closure that is called from each may be compiled once, for the narrowest; what the expression calls
+/// must be `inline(always)` for the same reason.
+macro_rules! wide {
+    ($work:expr) => {
+        fearless_simd::dispatch!(*$crate::vectors::dot::LEVEL, _simd => $work)
+    };
 }
+pub(super) use wide;
 
 /// Sum of products of a float row and one of floats or codes, in 16 lanes, so that it can be a vector's; the order of
 /// additions is fixed.
@@ -47,7 +52,7 @@ mod tests {
             let floats: Vec<f32> = b.iter().map(|x| f32::from(*x)).collect();
             let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let whole: i64 = b.iter().map(|x| i64::from(*x).pow(2)).sum();
-            let (mixed, plain, codes) = wide(|| (dot_f32(&a, &b), dot_f32(&a, &floats), dot_i8(&b, &b)));
+            let (mixed, plain, codes) = wide!((dot_f32(&a, &b), dot_f32(&a, &floats), dot_i8(&b, &b)));
             assert!((f64::from(mixed) - exact).abs() < 1e-2, "{length}: {mixed} {exact}");
             assert!((f64::from(plain) - exact).abs() < 1e-2, "{length}: {plain} {exact}");
             assert_eq!(i64::from(codes), whole);
