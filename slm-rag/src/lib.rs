@@ -16,7 +16,12 @@ pub use answer::{
     CheckedSentence, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel,
     Unmarked, Unsupported,
 };
-pub use chunk::{Chunk, ChunkConfig, Sections, chunk};
+#[cfg(feature = "code")]
+pub use chunk::CodeChunker;
+pub use chunk::{
+    Chunk, ChunkConfig, Chunker, Sections, SemanticChunker, SemanticConfig, SentenceChunker, SizedChunker,
+    chunk,
+};
 pub use error::{Error, Result};
 pub use folder::read_folder;
 pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};
@@ -25,4 +30,4 @@ pub use store::{Store, StoreWriter};
 pub use summary::{Method, Summarizer, Summary, SummaryConfig};
 pub use text::{Stemming, StopWords};
 pub use vectors::{Precision, VectorConfig, Vectors};
-pub use verify::{SupportModel, Verdict, Verifier};
+pub use verify::{SupportModel, SupportPolicy, Verdict, Verifier};

@@ -6,7 +6,10 @@ use std::fs;
 
 use common::pages;
 use slm_data::Document;
-use slm_rag::{ChunkConfig, Error, Index, IndexConfig, Sections, StopWords, read_folder};
+use slm_rag::{
+    ChunkConfig, Error, Hit, Index, IndexConfig, RetrieveConfig, Retriever, Sections, SentenceChunker,
+    StopWords, read_folder,
+};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -145,7 +148,7 @@ fn what_cannot_be_indexed_is_refused() {
         IndexConfig { k1: -1.0, ..Default::default() },
         IndexConfig { b: 1.5, ..Default::default() },
         IndexConfig { heading_weight: 0, ..Default::default() },
-        IndexConfig { chunk: ChunkConfig { max_words: 0, ..Default::default() }, ..Default::default() },
+        IndexConfig { chunk: ChunkConfig { max_size: 0, ..Default::default() }, ..Default::default() },
     ] {
         assert!(matches!(Index::build(&pages(), &config), Err(Error::Config { .. })), "{config:?}");
     }
@@ -167,5 +170,39 @@ fn a_folder_is_read_in_order() -> Outcome {
     let message = read_folder(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(message.contains("bad.txt"), "{message}");
     assert!(matches!(read_folder(&folder.path().join("b/.git/none")), Err(Error::Io { .. })));
+    Ok(())
+}
+
+#[test]
+fn what_is_found_grows_by_what_is_around_it() -> Result<(), Box<dyn std::error::Error>> {
+    let pages = common::pages();
+    let single = SentenceChunker::new(1, 0)?;
+    let index =
+        std::sync::Arc::new(Index::build_with_chunker(&pages, &IndexConfig::default(), &single, None)?);
+    let search = |parent_words: usize| -> slm_rag::Result<Vec<Hit>> {
+        let config = RetrieveConfig { parent_words, ..RetrieveConfig::default() };
+        Retriever::new(std::sync::Arc::clone(&index), config)?.search("the red lever and the brake", 4)
+    };
+    let small = search(0)?;
+    assert_eq!(small[0].text, "Release it with the red lever, then wait 90 seconds.");
+    for parent_words in [5, 20, 40, 1000] {
+        let hits = search(parent_words)?;
+        assert!(!hits.is_empty() && hits.len() <= 4);
+        for (n, hit) in hits.iter().enumerate() {
+            let page = pages.iter().find(|page| page.id == hit.chunk.source).ok_or("no such page")?;
+            assert_eq!(page.text.get(hit.chunk.range()), Some(hit.text.as_str()));
+            let is_apart = |other: &Hit| {
+                other.chunk.source != hit.chunk.source
+                    || other.chunk.end <= hit.chunk.start
+                    || hit.chunk.end <= other.chunk.start
+            };
+            assert!(hits.iter().skip(n + 1).all(is_apart), "{parent_words}: {hits:?}");
+        }
+        assert!(hits[0].text.contains(&small[0].text));
+    }
+    let section = search(20)?;
+    let expected = "## Faults\n\nError D403 means that a brake is stuck. Release it with the red lever, then wait 90 seconds.";
+    assert_eq!(section[0].text, expected, "the section first");
+    assert_eq!(search(1000)?[0].text, pages[0].text.trim_end(), "then all of the page");
     Ok(())
 }

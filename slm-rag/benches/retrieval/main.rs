@@ -2,12 +2,14 @@
 //!
 //! ```console
 //! cargo bench -p slm-rag --bench retrieval -- rank DATA [minilm=DIRECTORY] [out=FILE]
-//! cargo bench -p slm-rag --bench retrieval -- speed [count=100000] [out=FILE]
+//! cargo bench -p slm-rag --bench retrieval -- make FOLDER [count=100000]
+//! cargo bench -p slm-rag --bench retrieval -- speed FOLDER vectors|vectors-int8|words|store|whole [minilm=DIRECTORY]
 //! ```
 //!
-//! `rank` takes Cranfield, CACM and Vaswani (nDCG@10, relevant is a grade above 0), XQuAD (is the paragraph of the question
-//! found) and chunking-eval (how much of the evidence is in five chunks, and how much else). Without MiniLM it
-//! searches by words alone. `speed` takes made-up vectors of 384 numbers and made-up texts.
+//! `rank` takes Cranfield, CACM and Vaswani (nDCG@10, relevant is a grade above 0), XQuAD and prometheus-docs (is the
+//! passage of the question found) and chunking-eval (how much of the evidence is in the chunks found, and how much else).
+//! Without MiniLM it searches by words alone. `make` makes up vectors of 384 numbers and texts, and `speed` measures one
+//! thing on them; `tools/bench_retrieval.py` sets it against other libraries.
 
 mod chunking;
 mod ranking;
@@ -23,6 +25,7 @@ use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use slm_core::{Embedder, TextEncoder};
+use slm_rag::Precision;
 use slm_rag::retrieve::SharedEmbedder;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -34,20 +37,34 @@ fn main() -> Outcome {
     let plain: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.contains('=')).collect();
     let figures = match plain.as_slice() {
         ["rank", data] => {
-            let load = |path: &&str| -> Outcome<SharedEmbedder> {
-                let encoder = TextEncoder::load(Path::new(path), &Device::flex())?;
-                Ok(Arc::new(Remembering { encoder, known: Mutex::default() }))
-            };
-            let embedder = options.get("minilm").map(load).transpose()?;
+            let embedder = embedder(&options)?.map(|encoder| -> SharedEmbedder {
+                Arc::new(Remembering { encoder, known: Mutex::default() })
+            });
             let only = options.get("only").copied().unwrap_or("");
             let mut figures = ranking::all(Path::new(data), embedder.as_ref(), only)?;
             figures.extend(chunking::all(Path::new(data), embedder.as_ref(), only)?);
             figures
         }
-        ["speed"] => speed::all(options.get("count").map_or(Ok(100_000), |n| n.parse())?)?,
+        ["make", folder] => {
+            speed::make(Path::new(folder), options.get("count").map_or(Ok(100_000), |n| n.parse())?)?;
+            Vec::new()
+        }
+        ["speed", folder, what] => {
+            let folder = Path::new(folder);
+            let figure = match *what {
+                "vectors" => speed::vectors(folder, Precision::Float32)?,
+                "vectors-int8" => speed::vectors(folder, Precision::Int8)?,
+                "words" => speed::words(folder, false)?,
+                "store" => speed::words(folder, true)?,
+                "whole" => speed::whole(folder, embedder(&options)?)?,
+                other => return Err(format!("expected what to measure, got {other}").into()),
+            };
+            println!("{figure}");
+            vec![figure]
+        }
         _ => {
             println!(
-                "usage: cargo bench -p slm-rag --bench retrieval -- (rank DATA [minilm=DIR] | speed [count=N])"
+                "usage: cargo bench -p slm-rag --bench retrieval -- (rank DATA | make FOLDER | speed FOLDER WHAT) [minilm=DIR]"
             );
             return Ok(());
         }
@@ -58,9 +75,16 @@ fn main() -> Outcome {
     Ok(())
 }
 
+fn embedder(options: &BTreeMap<&str, &str>) -> Outcome<Option<SharedEmbedder>> {
+    let load = |path: &&str| -> Outcome<SharedEmbedder> {
+        Ok(Arc::new(TextEncoder::load(Path::new(path), &Device::flex())?))
+    };
+    options.get("minilm").map(load).transpose()
+}
+
 /// Embeds each text once, though several indexes are built of it.
 struct Remembering {
-    encoder: TextEncoder,
+    encoder: SharedEmbedder,
     known: Mutex<HashMap<String, Vec<f32>>>,
 }
 

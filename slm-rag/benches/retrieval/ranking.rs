@@ -9,7 +9,7 @@ use slm_data::Document;
 use slm_rag::retrieve::SharedEmbedder;
 use slm_rag::{
     ChunkConfig, Fusion, Index, IndexConfig, Precision, QueryWords, RetrieveConfig, Retriever, SearchMode,
-    VectorConfig,
+    Sections, VectorConfig, chunk,
 };
 
 use super::{Outcome, field, records, row};
@@ -22,9 +22,13 @@ struct Query {
 
 pub(crate) fn all(data: &Path, embedder: Option<&SharedEmbedder>, only: &str) -> Outcome<Vec<Value>> {
     let mut figures = Vec::new();
-    for set in ["cranfield", "cacm", "vaswani", "xquad-en"].into_iter().filter(|set| set.contains(only)) {
-        let (documents, queries) =
-            if set == "xquad-en" { xquad(data)? } else { collection(&data.join(set))? };
+    let sets = ["cranfield", "cacm", "vaswani", "xquad-en", "prometheus-docs"];
+    for set in sets.into_iter().filter(|set| set.contains(only)) {
+        let (documents, queries) = match set {
+            "xquad-en" => xquad(data)?,
+            "prometheus-docs" => sections(data)?,
+            _ => collection(&data.join(set))?,
+        };
         measure(set, &documents, &queries, embedder, &mut figures)?;
     }
     Ok(figures)
@@ -121,6 +125,32 @@ fn xquad(data: &Path) -> Outcome<(Vec<Document>, Vec<Query>)> {
         for record in paragraph["qas"].as_array().ok_or("a paragraph without questions")? {
             let relevant = [n.to_string()].into();
             queries.push(Query { text: field(record, "question").to_owned(), relevant });
+        }
+    }
+    Ok((documents, queries))
+}
+
+/// Sections of pages without their headings, to be found by these: the title of the page and the headings above.
+fn sections(data: &Path) -> Outcome<(Vec<Document>, Vec<Query>)> {
+    let (mut documents, mut queries) = (Vec::new(), Vec::new());
+    let config = ChunkConfig { sections: Sections::Split, ..ChunkConfig::whole() };
+    for record in records(&data.join("prometheus-docs/docs.jsonl.gz"))? {
+        let page =
+            Document { id: field(&record, "path").to_owned(), text: field(&record, "text").to_owned() };
+        let title = page.text.lines().find_map(|line| line.strip_prefix("title: ")).unwrap_or("").to_owned();
+        for section in chunk(&page, &config) {
+            let text = page.text.get(section.range()).unwrap_or("");
+            let body: String =
+                text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+            if section.heading.is_empty() || body.split_whitespace().count() < 30 {
+                continue;
+            }
+            let id = format!("{}:{}", section.source, section.start);
+            queries.push(Query {
+                text: format!("{title} {}", section.heading.join(" ")),
+                relevant: [id.clone()].into(),
+            });
+            documents.push(Document { id, text: body });
         }
     }
     Ok((documents, queries))

@@ -1,14 +1,26 @@
 //! Documents cut into chunks that are searched and quoted on their own.
 
 mod blocks;
+mod chunkers;
+#[cfg(feature = "code")]
+mod code;
+mod measure;
 mod outline;
 mod pack;
+mod semantic;
 
 use std::ops::Range;
 
+pub use chunkers::{Chunker, SentenceChunker, SizedChunker};
+#[cfg(feature = "code")]
+pub use code::CodeChunker;
+use measure::Measure;
 pub(crate) use outline::{Statement, statements};
+pub use semantic::{SemanticChunker, SemanticConfig};
 use serde::{Deserialize, Serialize};
 use slm_data::Document;
+
+use crate::{Error, Result};
 
 /// Whether a chunk may go on past a heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,8 +37,9 @@ pub enum Sections {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChunkConfig {
-    /// Most words of a chunk (Unicode words, without punctuation), at least 1.
-    pub max_words: usize,
+    /// Most words of a chunk (Unicode words, without punctuation), at least 1; with a [counter](SizedChunker) the most
+    /// of what it counts.
+    pub max_size: usize,
     /// Sentences at the end of a chunk that the next one repeats, where a section had to be cut.
     pub overlap_sentences: usize,
     /// Whether headings separate.
@@ -36,14 +49,21 @@ pub struct ChunkConfig {
 impl Default for ChunkConfig {
     /// 200 words, one sentence of overlap, short sections together.
     fn default() -> Self {
-        Self { max_words: 200, overlap_sentences: 1, sections: Sections::Join }
+        Self { max_size: 200, overlap_sentences: 1, sections: Sections::Join }
     }
 }
 
 impl ChunkConfig {
     /// One chunk per document, whatever its length.
     pub fn whole() -> Self {
-        Self { max_words: usize::MAX, overlap_sentences: 0, sections: Sections::Join }
+        Self { max_size: usize::MAX, overlap_sentences: 0, sections: Sections::Join }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.max_size == 0 {
+            return Err(Error::config("max_size", "expected at least 1, got 0"));
+        }
+        Ok(())
     }
 }
 
@@ -78,7 +98,7 @@ impl Chunk {
 /// Cuts a document, Markdown or plain text, into chunks, in order.
 ///
 /// Lists, tables, paragraphs, fenced code and sentences stay whole where they fit in
-/// [`max_words`](ChunkConfig::max_words), in that order of preference; what is longer is cut at the next
+/// [`max_size`](ChunkConfig::max_size), in that order of preference; what is longer is cut at the next
 /// smaller unit, in the end between words. Every word is in a chunk; a text without a visible character has none.
 ///
 /// ```
@@ -93,5 +113,9 @@ impl Chunk {
 /// assert!(document.text[chunks[0].range()].ends_with("Press start."));
 /// ```
 pub fn chunk(document: &Document, config: &ChunkConfig) -> Vec<Chunk> {
-    pack::pack(document, &outline::outline(&document.text), config)
+    cut(document, config, Measure::Words)
+}
+
+fn cut(document: &Document, config: &ChunkConfig, measure: Measure<'_>) -> Vec<Chunk> {
+    pack::pack(document, &outline::outline(&document.text, measure), config, measure)
 }

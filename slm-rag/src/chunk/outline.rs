@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::blocks::{Block, Kind, blocks};
-use crate::text::{sentences, word_count};
+use super::measure::Measure;
+use crate::text::sentences;
 
 /// A heading and where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) struct Heading {
 pub(super) struct Leaf {
     pub(super) range: Range<usize>,
     /// At least 1.
-    pub(super) words: usize,
+    pub(super) size: usize,
     pub(super) is_heading: bool,
 }
 
@@ -26,14 +27,14 @@ pub(super) struct Leaf {
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Leaf(Leaf),
-    Branch { words: usize, children: Vec<Node> },
+    Branch { size: usize, children: Vec<Node> },
 }
 
 impl Node {
-    pub(super) fn words(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
-            Self::Leaf(leaf) => leaf.words,
-            Self::Branch { words, .. } => *words,
+            Self::Leaf(leaf) => leaf.size,
+            Self::Branch { size, .. } => *size,
         }
     }
 
@@ -42,7 +43,7 @@ impl Node {
             Some(only) if children.is_empty() => only,
             last => {
                 children.extend(last);
-                Self::Branch { words: children.iter().map(Node::words).sum(), children }
+                Self::Branch { size: children.iter().map(Node::size).sum(), children }
             }
         }
     }
@@ -57,7 +58,7 @@ pub(super) struct Section {
 }
 
 /// The sections of a text, in order.
-pub(super) fn outline(text: &str) -> Vec<Section> {
+pub(super) fn outline(text: &str, measure: Measure<'_>) -> Vec<Section> {
     let blocks = blocks(text);
     let mut sections = vec![Section { path: Vec::new(), nodes: Vec::new() }];
     for group in blocks.chunk_by(|a, b| belongs_to(&a.kind, &b.kind)) {
@@ -66,10 +67,10 @@ pub(super) fn outline(text: &str) -> Vec<Section> {
                 sections.last().map(|section| section.path.clone()).unwrap_or_default();
             path.retain(|heading| heading.level < *level);
             path.push(Heading { start: range.start, level: *level, title: title.clone() });
-            let leaf = Leaf { range: range.clone(), words: words(text, range), is_heading: true };
+            let leaf = Leaf { range: range.clone(), size: size(text, range, measure), is_heading: true };
             sections.push(Section { path, nodes: vec![Node::Leaf(leaf)] });
         } else if let Some(section) = sections.last_mut() {
-            section.nodes.push(Node::branch(group.iter().map(|block| node(text, block)).collect()));
+            section.nodes.push(Node::branch(group.iter().map(|block| node(text, block, measure)).collect()));
         }
     }
     sections.retain(|section| !section.nodes.is_empty());
@@ -81,7 +82,7 @@ fn belongs_to(a: &Kind, b: &Kind) -> bool {
     matches!((a, b), (Kind::Item, Kind::Item) | (Kind::Row, Kind::Row))
 }
 
-fn node(text: &str, block: &Block) -> Node {
+fn node(text: &str, block: &Block, measure: Measure<'_>) -> Node {
     let mut ranges = match block.kind {
         Kind::Prose | Kind::Item => sentences(text, block.body..block.range.end),
         Kind::Code => lines(text, &block.range),
@@ -92,7 +93,7 @@ fn node(text: &str, block: &Block) -> Node {
         Some(first) => first.start = block.range.start,
         None => ranges.push(block.range.clone()),
     }
-    let leaf = |range: Range<usize>| Leaf { words: words(text, &range), range, is_heading: false };
+    let leaf = |range: Range<usize>| Leaf { size: size(text, &range, measure), range, is_heading: false };
     Node::branch(ranges.into_iter().map(leaf).map(Node::Leaf).collect())
 }
 
@@ -118,9 +119,9 @@ fn lines(text: &str, range: &Range<usize>) -> Vec<Range<usize>> {
     out
 }
 
-/// Words of a unit; marks alone count as one.
-fn words(text: &str, range: &Range<usize>) -> usize {
-    text.get(range.clone()).map_or(0, word_count).max(1)
+/// Size of a unit; marks alone count as one.
+fn size(text: &str, range: &Range<usize>, measure: Measure<'_>) -> usize {
+    text.get(range.clone()).map_or(0, |unit| measure.of(unit)).max(1)
 }
 
 /// A stretch of text that says something.

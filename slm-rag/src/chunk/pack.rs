@@ -3,31 +3,35 @@
 use std::ops::Range;
 
 use slm_data::Document;
-use unicode_segmentation::UnicodeSegmentation;
 
+use super::measure::{Measure, fitting};
 use super::outline::{Heading, Leaf, Node, Section};
 use super::{Chunk, ChunkConfig, Sections};
-use crate::text::word_count;
 
 /// Packs `sections` of `document` into chunks.
-pub(super) fn pack(document: &Document, sections: &[Section], config: &ChunkConfig) -> Vec<Chunk> {
-    let max_words = config.max_words.max(1);
+pub(super) fn pack(
+    document: &Document,
+    sections: &[Section],
+    config: &ChunkConfig,
+    measure: Measure<'_>,
+) -> Vec<Chunk> {
     let mut packer = Packer {
         document,
         config,
-        max_words,
+        measure,
+        max_size: config.max_size.max(1),
         path: &[],
         leaves: Vec::new(),
         fresh: 0,
-        words: 0,
+        size: 0,
         chunks: Vec::new(),
     };
     for section in sections {
         if config.sections == Sections::Split && !packer.only_headings() {
             packer.emit();
         }
-        let words: usize = section.nodes.iter().map(Node::words).sum();
-        if packer.words + words > max_words && words <= max_words && !packer.only_headings() {
+        let size: usize = section.nodes.iter().map(Node::size).sum();
+        if packer.size + size > packer.max_size && size <= packer.max_size && !packer.only_headings() {
             packer.emit();
         }
         packer.path = &section.path;
@@ -39,17 +43,21 @@ pub(super) fn pack(document: &Document, sections: &[Section], config: &ChunkConf
     packer.chunks
 }
 
+/// A unit with its headings.
+type Placed<'a> = (Leaf, &'a [Heading]);
+
 struct Packer<'a> {
     document: &'a Document,
     config: &'a ChunkConfig,
-    max_words: usize,
+    measure: Measure<'a>,
+    max_size: usize,
     /// The headings in force.
     path: &'a [Heading],
-    /// What the next chunk has so far, each unit with its headings.
-    leaves: Vec<(Leaf, &'a [Heading])>,
+    /// What the next chunk has so far.
+    leaves: Vec<Placed<'a>>,
     /// How many of them, counted from the last, are in no chunk yet.
     fresh: usize,
-    words: usize,
+    size: usize,
     chunks: Vec<Chunk>,
 }
 
@@ -59,26 +67,27 @@ impl<'a> Packer<'a> {
     }
 
     fn place(&mut self, node: &Node) {
-        let words = node.words();
-        if self.words + words <= self.max_words {
+        let size = node.size();
+        if self.size + size <= self.max_size {
             return self.push_all(node);
         }
         match node {
             // A heading alone is no chunk: rather cut what follows it.
-            Node::Branch { children, .. } if words > self.max_words || self.only_headings() => {
+            Node::Branch { children, .. } if size > self.max_size || self.only_headings() => {
                 for child in children {
                     self.place(child);
                 }
             }
-            Node::Leaf(leaf) if words > self.max_words => {
-                for range in pieces(&self.document.text, &leaf.range, self.max_words) {
+            Node::Leaf(leaf) if size > self.max_size => {
+                for range in pieces(&self.document.text, &leaf.range, self.measure, self.max_size) {
                     let text = self.document.text.get(range.clone()).unwrap_or("");
-                    let words = word_count(text).max(1);
-                    self.place(&Node::Leaf(Leaf { range, words, ..leaf.clone() }));
+                    // One letter may have more tokens than fit; it must go somewhere.
+                    let size = self.measure.of(text).clamp(1, self.max_size);
+                    self.place(&Node::Leaf(Leaf { range, size, ..leaf.clone() }));
                 }
             }
             Node::Leaf(_) | Node::Branch { .. } => {
-                self.break_before(words);
+                self.break_before(size);
                 self.push_all(node);
             }
         }
@@ -87,7 +96,7 @@ impl<'a> Packer<'a> {
     fn push_all(&mut self, node: &Node) {
         match node {
             Node::Leaf(leaf) => {
-                self.words += leaf.words;
+                self.size += leaf.size;
                 self.fresh += 1;
                 self.leaves.push((leaf.clone(), self.path));
             }
@@ -96,45 +105,75 @@ impl<'a> Packer<'a> {
     }
 
     /// Ends the chunk; the next one begins with the headings at its end, which belong to what follows, or else
-    /// with the sentences that both are to have, as far as `words` more leave room.
-    fn break_before(&mut self, words: usize) {
-        let room = self.max_words.saturating_sub(words);
+    /// with the sentences that both are to have, as far as `size` more leave room.
+    fn break_before(&mut self, size: usize) {
+        let room = self.max_size.saturating_sub(size);
         let headings = self.leaves.iter().rev().take_while(|(leaf, _)| leaf.is_heading).count();
         let carried = self.leaves.split_off(self.leaves.len() - headings);
-        let carried_words: usize = carried.iter().map(|(leaf, _)| leaf.words).sum();
-        if headings > 0 && headings <= self.fresh && carried_words <= room {
-            self.words -= carried_words;
+        let carried_size: usize = carried.iter().map(|(leaf, _)| leaf.size).sum();
+        if headings > 0 && headings <= self.fresh && carried_size <= room {
+            self.size -= carried_size;
             self.fresh -= headings;
             self.emit();
-            (self.leaves, self.fresh, self.words) = (carried, headings, carried_words);
+            (self.leaves, self.fresh, self.size) = (carried, headings, carried_size);
             return;
         }
         self.leaves.extend(carried);
-        let overlap = self.overlap(room);
-        self.emit();
-        self.words = overlap.iter().map(|(leaf, _)| leaf.words).sum();
+        let last = self.emit();
+        let overlap = self.overlap(&last, room);
+        self.size = overlap.iter().map(|(leaf, _)| leaf.size).sum();
         self.leaves = overlap;
     }
 
-    fn overlap(&self, room: usize) -> Vec<(Leaf, &'a [Heading])> {
+    /// What a chunk after one of the units `last` repeats of it.
+    fn overlap(&self, last: &[Placed<'a>], room: usize) -> Vec<Placed<'a>> {
         let mut room = room;
         let mut count = 0;
-        for (leaf, path) in self.leaves.iter().rev().take(self.config.overlap_sentences) {
-            if leaf.is_heading || leaf.words > room || *path != self.path {
+        for (leaf, path) in last.iter().rev().take(self.config.overlap_sentences) {
+            if leaf.is_heading || leaf.size > room || *path != self.path {
                 break;
             }
-            room -= leaf.words;
+            room -= leaf.size;
             count += 1;
         }
         // A chunk must not begin where the last one did.
-        let count = count.min(self.leaves.len().saturating_sub(1));
-        self.leaves.get(self.leaves.len() - count..).unwrap_or_default().to_vec()
+        let count = count.min(last.len().saturating_sub(1));
+        last.get(last.len() - count..).unwrap_or_default().to_vec()
     }
 
-    fn emit(&mut self) {
-        if self.fresh > 0
-            && let (Some((first, _)), Some((last, last_path))) = (self.leaves.first(), self.leaves.last())
-        {
+    /// Ends the chunk, or chunks where the units are larger together than each alone; gives the units of the last one.
+    fn emit(&mut self) -> Vec<Placed<'a>> {
+        let mut last = Vec::new();
+        while self.fresh > 0 && !self.leaves.is_empty() {
+            let count = self.fitting();
+            let rest = self.leaves.split_off(count);
+            if rest.len() < self.fresh {
+                self.push_chunk();
+            }
+            self.fresh = self.fresh.min(rest.len());
+            last = std::mem::replace(&mut self.leaves, rest);
+        }
+        self.leaves.clear();
+        (self.fresh, self.size) = (0, 0);
+        last
+    }
+
+    /// How many of the units fit together: all, but where the whole has a larger size than its parts together.
+    fn fitting(&self) -> usize {
+        let start = self.leaves.first().map_or(0, |(leaf, _)| leaf.range.start);
+        if self.measure.adds_up() {
+            return self.leaves.len();
+        }
+        let fits = |count: usize| {
+            let end = self.leaves.get(count - 1).map_or(start, |(leaf, _)| leaf.range.end);
+            let text = self.document.text.get(start..end).unwrap_or("");
+            self.measure.of(text) <= self.max_size
+        };
+        (1..=self.leaves.len()).rev().find(|&count| fits(count)).unwrap_or(1)
+    }
+
+    fn push_chunk(&mut self) {
+        if let (Some((first, _)), Some((last, last_path))) = (self.leaves.first(), self.leaves.last()) {
             let body = self.leaves.iter().find(|(leaf, _)| !leaf.is_heading);
             let path = body.map_or(*last_path, |(_, path)| path);
             self.chunks.push(Chunk {
@@ -145,24 +184,21 @@ impl<'a> Packer<'a> {
                 inherited: path.iter().filter(|heading| heading.start < first.range.start).count(),
             });
         }
-        self.leaves.clear();
-        (self.fresh, self.words) = (0, 0);
     }
 }
 
-/// Cuts a range into pieces of at most `max_words` words, between words.
-fn pieces(text: &str, range: &Range<usize>, max_words: usize) -> Vec<Range<usize>> {
-    let slice = text.get(range.clone()).unwrap_or("");
-    let mut cuts: Vec<usize> =
-        slice.unicode_word_indices().step_by(max_words).skip(1).map(|(offset, _)| offset).collect();
-    cuts.push(slice.len());
-    let mut start = 0;
+/// Cuts a range into pieces of at most `max_size`, between words where it can.
+fn pieces(text: &str, range: &Range<usize>, measure: Measure<'_>, max_size: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
-    for end in cuts {
-        let piece = slice.get(start..end).unwrap_or("");
+    let mut start = range.start;
+    while let Some(rest) = text.get(start..range.end).filter(|rest| !rest.is_empty()) {
+        let end = start + fitting(rest, measure, max_size);
+        let piece = text.get(start..end).unwrap_or("");
         // UAX #29 counts a space before a combining mark to the word.
-        let first = range.start + start + (piece.len() - piece.trim_start().len());
-        out.push(first..first + piece.trim().len());
+        let first = start + (piece.len() - piece.trim_start().len());
+        if !piece.trim().is_empty() {
+            out.push(first..first + piece.trim().len());
+        }
         start = end;
     }
     out
@@ -175,18 +211,18 @@ mod tests {
 
     fn cut(
         text: &str,
-        max_words: usize,
+        max_size: usize,
         overlap_sentences: usize,
         sections: Sections,
     ) -> Vec<(Vec<String>, String)> {
         let document = Document { id: "d".into(), text: text.into() };
-        let config = ChunkConfig { max_words, overlap_sentences, sections };
+        let config = ChunkConfig { max_size, overlap_sentences, sections };
         let chunks = chunk(&document, &config);
         chunks.into_iter().map(|c| (c.heading.clone(), text[c.range()].to_owned())).collect()
     }
 
-    fn texts(text: &str, max_words: usize, overlap: usize) -> Vec<String> {
-        cut(text, max_words, overlap, Sections::Split).into_iter().map(|(_, text)| text).collect()
+    fn texts(text: &str, max_size: usize, overlap: usize) -> Vec<String> {
+        cut(text, max_size, overlap, Sections::Split).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]

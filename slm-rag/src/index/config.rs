@@ -44,9 +44,7 @@ impl Default for IndexConfig {
 
 impl IndexConfig {
     pub(crate) fn check(&self) -> Result<()> {
-        if self.chunk.max_words == 0 {
-            return Err(Error::config("max_words", "expected at least 1, got 0"));
-        }
+        self.chunk.check()?;
         if !(1..=100).contains(&self.heading_weight) {
             return Err(Error::config(
                 "heading_weight",

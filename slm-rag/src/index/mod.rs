@@ -6,6 +6,7 @@ mod file;
 mod metadata;
 mod ranking;
 mod segment;
+mod widen;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(crate) use segment::{Segment, SegmentBuilder, Sentence, merge};
 use slm_core::{Citation, Embedder};
 use slm_data::Document;
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Chunker};
 use crate::text::word_count;
 use crate::{Error, Result};
 
@@ -99,7 +100,7 @@ impl Index {
     /// When there is no document or none has a word, two have one identifier, or the configuration is out of
     /// range.
     pub fn build(documents: &[Document], config: &IndexConfig) -> Result<Self> {
-        Self::build_from(documents, config, None)
+        Self::build_from(documents, config, None, None)
     }
 
     /// As [`build`](Self::build), and a vector for each chunk, of its text and the headings above it.
@@ -111,12 +112,27 @@ impl Index {
         config: &IndexConfig,
         embedder: &dyn Embedder,
     ) -> Result<Self> {
-        Self::build_from(documents, config, Some(embedder))
+        Self::build_from(documents, config, None, Some(embedder))
+    }
+
+    /// As [`build`](Self::build), with documents cut by `chunker` in place of `config.chunk`, and with vectors where there
+    /// is an embedder.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and when the chunker or the embedder fails.
+    pub fn build_with_chunker(
+        documents: &[Document],
+        config: &IndexConfig,
+        chunker: &dyn Chunker,
+        embedder: Option<&dyn Embedder>,
+    ) -> Result<Self> {
+        Self::build_from(documents, config, Some(chunker), embedder)
     }
 
     fn build_from(
         documents: &[Document],
         config: &IndexConfig,
+        chunker: Option<&dyn Chunker>,
         embedder: Option<&dyn Embedder>,
     ) -> Result<Self> {
         config.check()?;
@@ -125,7 +141,7 @@ impl Index {
             return Err(Error::DuplicateDocument { id: twice.id.clone() });
         }
         let none = Metadata::new();
-        let mut builder = SegmentBuilder::new(config, Vec::new(), embedder)?;
+        let mut builder = SegmentBuilder::new(config, Vec::new(), embedder)?.with_chunker(chunker);
         let bare: Vec<(&Document, &Metadata)> = documents.iter().map(|document| (document, &none)).collect();
         builder.add(&bare)?;
         if builder.is_wordless() {

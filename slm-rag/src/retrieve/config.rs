@@ -61,11 +61,15 @@ pub struct RetrieveConfig {
     pub reranked: usize,
     /// How much a chunk loses by being like one found before it, 0 (nothing) to 1: maximal marginal relevance.
     pub diversity: f64,
+    /// Words up to which a chunk that was found grows by the chunks around it in its document (small to big, parent and
+    /// child); 0 leaves it as it is. Index small chunks then: they are found by what they say, and read in context.
+    pub parent_words: usize,
 }
 
 impl Default for RetrieveConfig {
     /// Words and vectors, 100 candidates of each, fused by scores with a weight of 0.6 (which does best, as a round
-    /// number, on the worst of Cranfield, CACM and Vaswani with MiniLM); the reranker reads 20; no diversity.
+    /// number, on the worst of Cranfield, CACM and Vaswani with MiniLM); the reranker reads 20; no diversity,
+    /// no parents.
     fn default() -> Self {
         Self {
             mode: SearchMode::Best,
@@ -74,6 +78,7 @@ impl Default for RetrieveConfig {
             fusion: Fusion::Scores { weight: 0.6 },
             reranked: 20,
             diversity: 0.0,
+            parent_words: 0,
         }
     }
 }

@@ -190,8 +190,8 @@ impl Retriever {
     /// Reranks, spreads and reads.
     fn finish(&self, query: &str, mut ranked: Vec<Ranked>, k: usize) -> Result<Vec<Hit>> {
         let pool = if self.reranker.is_some() { self.config.reranked.max(k) } else { k };
-        let spread = self.config.diversity > 0.0;
-        ranked.truncate(if spread { pool.max(4 * k) } else { pool });
+        let (spread, widen) = (self.config.diversity > 0.0, self.config.parent_words > 0);
+        ranked.truncate(if spread || widen { pool.max(4 * k) } else { pool });
         let mut hits = self.index.hits(ranked)?;
         if let Some(reranker) = &self.reranker {
             let texts: Vec<String> = hits.iter().map(|hit| hit.chunk.with_context(&hit.text)).collect();
@@ -203,9 +203,27 @@ impl Retriever {
             hits.sort_by(|a, b| b.score.total_cmp(&a.score));
         }
         if spread {
-            hits = fusion::spread(&self.index, hits, k, self.config.diversity);
+            let wanted = if widen { hits.len() } else { k };
+            hits = fusion::spread(&self.index, hits, wanted, self.config.diversity);
+        }
+        if widen {
+            return self.widened(hits, k);
         }
         hits.truncate(k);
         Ok(hits)
+    }
+
+    /// The first `k` hits that are not in one before them, each with what is around it.
+    fn widened(&self, hits: Vec<Hit>, k: usize) -> Result<Vec<Hit>> {
+        let mut taken: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut out = Vec::new();
+        for hit in hits {
+            if out.len() < k && taken.iter().all(|range| !range.contains(&hit.id)) {
+                let (hit, ids) = self.index.widened(hit, self.config.parent_words, &taken)?;
+                taken.push(ids);
+                out.push(hit);
+            }
+        }
+        Ok(out)
     }
 }

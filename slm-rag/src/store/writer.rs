@@ -10,6 +10,7 @@ use slm_data::Document;
 
 use super::Store;
 use super::manifest::{Manifest, Part, segment_path};
+use crate::chunk::Chunker;
 use crate::index::{Metadata, Segment, SegmentBuilder, merge, write_whole};
 use crate::{Error, Result};
 
@@ -25,6 +26,7 @@ const ALIKE: usize = 8;
 pub struct StoreWriter<'e> {
     store: Store,
     embedder: Option<&'e dyn Embedder>,
+    chunker: Option<&'e dyn Chunker>,
     /// What the store will hold after the commit, but for what is pending.
     manifest: Manifest,
     segments: BTreeMap<u64, Arc<Segment>>,
@@ -71,7 +73,23 @@ impl<'e> StoreWriter<'e> {
             return Err(Error::config("embedder", reason));
         }
         let (pending, order) = (BTreeMap::new(), Vec::new());
-        Ok(Self { store, embedder, manifest, segments, pending, order, pending_bytes: 0, _lock: lock })
+        Ok(Self {
+            store,
+            embedder,
+            chunker: None,
+            manifest,
+            segments,
+            pending,
+            order,
+            pending_bytes: 0,
+            _lock: lock,
+        })
+    }
+
+    /// The same with another way to cut what is put from now on than that of the store's configuration.
+    #[must_use]
+    pub fn with_chunker(self, chunker: &'e dyn Chunker) -> Self {
+        Self { chunker: Some(chunker), ..self }
     }
 
     /// Adds a document, or replaces the one of its name.
@@ -169,9 +187,9 @@ impl<'e> StoreWriter<'e> {
             return Ok(());
         }
         let config = self.manifest.config.clone();
-        let embedder = self.embedder;
+        let (embedder, chunker) = (self.embedder, self.chunker);
         self.write_segment(|file| {
-            let mut builder = SegmentBuilder::new(&config, file, embedder)?;
+            let mut builder = SegmentBuilder::new(&config, file, embedder)?.with_chunker(chunker);
             for batch in documents.chunks(BATCH) {
                 let batch: Vec<(&Document, &Metadata)> = batch.iter().map(|(d, m)| (d, m)).collect();
                 builder.add(&batch)?;

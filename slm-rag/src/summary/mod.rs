@@ -124,6 +124,11 @@ impl<M: LanguageModel> Summarizer<M> {
         Ok(Self { model, config })
     }
 
+    /// The model that it asks.
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
     /// Summarises a document; `on_progress` is called after each text that the model read.
     ///
     /// # Errors
@@ -134,7 +139,7 @@ impl<M: LanguageModel> Summarizer<M> {
         on_progress: &mut dyn FnMut(SummaryProgress),
     ) -> Result<Summary> {
         let config =
-            ChunkConfig { max_words: self.config.part_words, overlap_sentences: 0, sections: Sections::Join };
+            ChunkConfig { max_size: self.config.part_words, overlap_sentences: 0, sections: Sections::Join };
         let chunks = chunk(document, &config);
         if chunks.is_empty() {
             return Err(Error::NoText { documents: 1, hint: "give a document with words" });

@@ -114,7 +114,7 @@ impl Graph {
     fn links(&self, vectors: &Vectors, node: u32, config: &VectorConfig) -> Vec<Links> {
         let Some(probe) = vectors.row(node) else { return Vec::new() };
         let top = level(node, config.neighbours).min(self.layers.len() - 1);
-        dot::wide(|| {
+        dot::wide!({
             let mut near = vec![self.descend(vectors, &probe, top)];
             let mut links = Vec::with_capacity(top + 1);
             for depth in (0..=top).rev() {
@@ -156,7 +156,7 @@ impl Graph {
         list.extend(group.iter().map(|&(_, _, source)| source));
         if list.len() > layer.width {
             let probe = vectors.row(node)?;
-            list = dot::wide(|| {
+            list = dot::wide!({
                 let mut near: Vec<Neighbour> =
                     list.iter().map(|&id| Neighbour { id, similarity: vectors.to_row(&probe, id) }).collect();
                 near.sort_by(|a, b| b.cmp(a));
@@ -241,7 +241,7 @@ impl Graph {
         }
         let (codes, scale) = quantized(query);
         let probe = vectors.probe(query, &codes, scale);
-        dot::wide(|| {
+        dot::wide!({
             let start = self.descend(vectors, &probe, 0);
             self.search_layer(vectors, &probe, &[start], 0, width)
         })

@@ -220,7 +220,7 @@ impl Vectors {
         // A rounded query may confuse neighbours: look again at more than are wanted.
         let wanted = if self.precision() == Precision::Int8 { k.saturating_mul(4).max(k + 16) } else { k };
         let mut best: BinaryHeap<std::cmp::Reverse<Neighbour>> = BinaryHeap::new();
-        dot::wide(|| {
+        dot::wide!({
             for id in 0..self.len() as u32 {
                 let similarity = self.to_row(&probe, id);
                 let full = best.len() >= wanted;
@@ -240,12 +240,12 @@ impl Vectors {
         let Rows::Int8 { codes, scales } = &self.rows else {
             return;
         };
-        dot::wide(|| {
+        dot::wide!({
             for neighbour in found {
                 let start = neighbour.id as usize * self.dimension;
                 let row = codes.get(start..start + self.dimension).unwrap_or_default();
                 let scale = scales.get(neighbour.id as usize).copied().unwrap_or(0.0);
-                neighbour.similarity = scale * dot::dot_f32_i8(query, row);
+                neighbour.similarity = scale * dot::dot_f32(query, row);
             }
         });
     }

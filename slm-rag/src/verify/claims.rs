@@ -22,7 +22,8 @@ pub fn claims(text: &str) -> Vec<Range<usize>> {
 /// Fewest words of a claim.
 const SHORTEST: usize = 4;
 
-fn clauses(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+/// The clauses of one sentence that can stand on their own.
+pub(crate) fn clauses(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let sentence = text.get(range.clone()).unwrap_or("");
     let mut cuts: Vec<usize> = Vec::new();
     for (at, _) in sentence.match_indices("; ") {

@@ -3,10 +3,13 @@
 mod claims;
 mod features;
 mod model;
+mod policy;
 
 pub use claims::claims;
+pub(crate) use claims::clauses;
 use features::Evidence;
 pub use model::{SupportModel, threshold};
+pub use policy::{JudgedClaim, RiskPoint, SupportPolicy, risk_coverage};
 
 use crate::Result;
 use crate::retrieve::SharedEmbedder;
@@ -89,6 +92,13 @@ impl Verifier {
     /// When the embedder fails.
     pub fn measures(&self, claim: &str, evidence: &[&str]) -> Result<Vec<f64>> {
         self.of(claim, &Evidence::new(evidence))
+    }
+
+    /// The two neighbouring sentences of one text of the evidence that share most with a claim, whether they support it or
+    /// not; empty where there is no sentence.
+    pub fn nearest(&self, claim: &str, evidence: &[&str]) -> String {
+        let evidence = Evidence::new(evidence);
+        evidence.measure(claim).1.first().map_or("", |&n| evidence.window(n)).to_owned()
     }
 
     fn of(&self, claim: &str, evidence: &Evidence) -> Result<Vec<f64>> {

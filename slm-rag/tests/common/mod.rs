@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 use slm_data::Document;
 
 pub(crate) fn pages() -> Vec<Document> {
@@ -56,5 +60,42 @@ impl slm_core::Embedder for Bag {
 
     fn embed(&self, texts: &[&str]) -> slm_core::Result<Vec<Vec<f32>>> {
         Ok(texts.iter().map(|text| Self::vector(text)).collect())
+    }
+}
+
+/// A model that says one thing and keeps what it was asked.
+pub(crate) struct Says {
+    pub(crate) text: String,
+    pub(crate) finish_reason: FinishReason,
+    pub(crate) asked: Mutex<Vec<ChatRequest>>,
+}
+
+impl Says {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.into(), finish_reason: FinishReason::Stop, asked: Mutex::default() }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<ChatRequest> {
+        self.asked.lock().map(|asked| asked.clone()).unwrap_or_default()
+    }
+}
+
+impl LanguageModel for Says {
+    fn name(&self) -> &str {
+        "says"
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> slm_core::Result<ChatResponse> {
+        if let Ok(mut asked) = self.asked.lock() {
+            asked.push(request.clone());
+        }
+        let _ = on_text(&self.text);
+        let usage = Usage { prompt_tokens: 90, completion_tokens: 9 };
+        let (model, text) = ("says".to_owned(), self.text.clone());
+        Ok(ChatResponse::new(text, model, self.finish_reason, usage))
     }
 }

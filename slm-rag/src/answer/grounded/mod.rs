@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod deliver;
 mod marks;
 mod prompt;
 mod support;
@@ -9,18 +10,22 @@ mod support;
 use std::ops::ControlFlow;
 
 pub use check::CheckedSentence;
+use check::Judge;
 pub use config::{GroundedConfig, Unmarked, Unsupported};
+use deliver::{standing, with_marks};
 use prompt::Passage;
 use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
 
 use super::extractive::{emit, failed};
 use crate::Result;
 use crate::retrieve::Retriever;
+use crate::verify::SupportPolicy;
 
 /// Puts passages before a model and lets through what they support.
 ///
-/// Each sentence of the answer is checked against the passages that it marks, `[1]`. The check is of words and
-/// quantities: it finds facts that were made up, and does not notice a `not` too many. Marks of passages that do not
+/// Each sentence of the answer is checked against the passages that it marks, `[1]`. Without a
+/// [policy](Self::with_policy) the check is of words and quantities: it finds facts that were made up, and does not
+/// notice a `not` too many. Marks of passages that do not
 /// exist are dropped; those that stay are numbered anew, so that `[k]` is the `k`-th citation of the response. The
 /// answer streams sentence by sentence once it is complete and checked.
 #[derive(Debug, Clone)]
@@ -28,6 +33,7 @@ pub struct GroundedModel<M> {
     retriever: Retriever,
     model: M,
     config: GroundedConfig,
+    policy: Option<SupportPolicy>,
 }
 
 /// An answer and how it fared.
@@ -44,6 +50,14 @@ pub struct GroundedAnswer {
     pub dropped_marks: usize,
 }
 
+impl GroundedAnswer {
+    /// Share of the sentences that are supported, 0 where there are none.
+    pub fn coverage(&self) -> f64 {
+        let supported = self.sentences.iter().filter(|sentence| sentence.supported).count();
+        supported as f64 / self.sentences.len().max(1) as f64
+    }
+}
+
 type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 impl<M: LanguageModel> GroundedModel<M> {
@@ -53,7 +67,15 @@ impl<M: LanguageModel> GroundedModel<M> {
     /// When the configuration is out of range.
     pub fn new(retriever: impl Into<Retriever>, model: M, config: GroundedConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { retriever: retriever.into(), model, config })
+        Ok(Self { retriever: retriever.into(), model, config, policy: None })
+    }
+
+    /// The same with a policy: every claim of an answer must pass it, in place of
+    /// [`min_support`](GroundedConfig::min_support). A claim is a sentence or a clause that can stand on its own;
+    /// [`unsupported`](GroundedConfig::unsupported) says whether the claim is dropped, flagged, or the answer withheld.
+    #[must_use]
+    pub fn with_policy(self, policy: SupportPolicy) -> Self {
+        Self { policy: Some(policy), ..self }
     }
 
     /// Answers as [`LanguageModel::stream`], and tells which sentence rests on what.
@@ -107,7 +129,13 @@ impl<M: LanguageModel> GroundedModel<M> {
         answer.response = self.model.chat(asked)?;
         let unmarked = marks::unmark(&answer.response.text, passages.len());
         answer.dropped_marks = unmarked.dropped;
-        answer.sentences = check::check(self.retriever.index(), &unmarked, passages, &self.config);
+        let judge = Judge {
+            index: self.retriever.index(),
+            passages,
+            config: &self.config,
+            policy: self.policy.as_ref(),
+        };
+        answer.sentences = judge.check(&unmarked).map_err(|error| failed(&self.config.name, error))?;
         Ok(())
     }
 
@@ -119,9 +147,9 @@ impl<M: LanguageModel> GroundedModel<M> {
         answer: &mut GroundedAnswer,
     ) -> slm_core::Result<()> {
         let mut second = answer.clone();
-        self.ask(&prompt::repair(asked, answer), passages, &mut second)?;
+        self.ask(&prompt::repair(asked, answer, passages), passages, &mut second)?;
         let usage = answer.response.usage;
-        if share(&second.sentences) > share(&answer.sentences) {
+        if second.coverage() > answer.coverage() {
             *answer = second;
             answer.response.usage += usage;
         } else {
@@ -153,10 +181,11 @@ impl<M: LanguageModel> GroundedModel<M> {
     fn deliver(&self, answer: &mut GroundedAnswer, on_text: OnText<'_>) {
         let GroundedAnswer { response, passages, sentences, .. } = answer;
         let mut numbers: Vec<usize> = Vec::new();
-        for sentence in sentences.iter() {
+        for (n, sentence) in sentences.iter().enumerate() {
+            let text = standing(sentences, n, self.config.unsupported);
             let said = match (sentence.supported, self.config.unsupported) {
-                (true, _) => with_marks(&sentence.text, &sentence.passages, &mut numbers),
-                (false, Unsupported::Flag) => format!("{} {}", sentence.text, self.config.flag_text),
+                (true, _) => with_marks(&text, &sentence.passages, &mut numbers),
+                (false, Unsupported::Flag) => format!("{text} {}", self.config.flag_text),
                 (false, Unsupported::Remove | Unsupported::Abstain) => continue,
             };
             let before =
@@ -168,28 +197,6 @@ impl<M: LanguageModel> GroundedModel<M> {
             }
         }
     }
-}
-
-/// Share of the sentences that are supported.
-fn share(sentences: &[CheckedSentence]) -> f64 {
-    let supported = sentences.iter().filter(|sentence| sentence.supported).count();
-    supported as f64 / sentences.len().max(1) as f64
-}
-
-/// The sentence with its marks before the punctuation at its end. `numbers` are the passages cited so far.
-fn with_marks(sentence: &str, passages: &[usize], numbers: &mut Vec<usize>) -> String {
-    let words = sentence.trim_end_matches(['.', '!', '?', '。', '！', '？']);
-    let end = sentence.get(words.len()..).unwrap_or("");
-    let gap = if words.ends_with(['`', '~']) { '\n' } else { ' ' };
-    let mut out = format!("{words}{gap}");
-    for passage in passages {
-        let number = numbers.iter().position(|known| known == passage).unwrap_or_else(|| {
-            numbers.push(*passage);
-            numbers.len() - 1
-        });
-        out.push_str(&format!("[{}]", number + 1));
-    }
-    out + end
 }
 
 impl<M: LanguageModel> LanguageModel for GroundedModel<M> {

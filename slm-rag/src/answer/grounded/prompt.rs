@@ -2,9 +2,11 @@
 
 use slm_core::{ChatRequest, Citation, Message, Role};
 
-use super::GroundedAnswer;
+use super::{CheckedSentence, GroundedAnswer};
+use crate::chunk::statements;
 use crate::index::Hit;
 use crate::text::word_count;
+use crate::verify::Verifier;
 
 /// A passage as the model sees it.
 #[derive(Debug)]
@@ -49,10 +51,22 @@ pub(super) fn prompt(request: &ChatRequest, passages: &[Passage], instructions: 
     ChatRequest { messages, ..request.clone() }
 }
 
-/// The request with the first answer and what is wrong with it.
-pub(super) fn repair(asked: &ChatRequest, answer: &GroundedAnswer) -> ChatRequest {
+/// The request with the first answer, what is wrong with it, and what the passages say that is nearest to it.
+pub(super) fn repair(asked: &ChatRequest, answer: &GroundedAnswer, passages: &[Passage]) -> ChatRequest {
+    let verifier = Verifier::default();
+    let complain = |sentence: &CheckedSentence| {
+        let near = (1..).zip(passages).filter(|(n, _)| match sentence.passages.as_slice() {
+            [] => true,
+            cited => cited.contains(&(n - 1)),
+        });
+        let quoted: String = near
+            .map(|(n, passage)| (n, verifier.nearest(&sentence.text, &quotable(&passage.citation.text))))
+            .map(|(n, nearest)| format!("  [{n}] says: {nearest}\n"))
+            .collect();
+        format!("- {}\n{quoted}", sentence.text)
+    };
     let wrong = answer.sentences.iter().filter(|sentence| !sentence.supported);
-    let listed: String = wrong.map(|sentence| format!("- {}\n", sentence.text)).collect();
+    let listed: String = wrong.map(complain).collect();
     let complaint = format!(
         "The passages do not say this:\n{listed}\nAnswer the question again, from the passages only, with their numbers."
     );
@@ -60,6 +74,12 @@ pub(super) fn repair(asked: &ChatRequest, answer: &GroundedAnswer) -> ChatReques
     messages.push(Message::assistant(answer.response.text.clone()));
     messages.push(Message::user(complaint));
     ChatRequest { messages, ..asked.clone() }
+}
+
+/// The sentences of a passage, without headings.
+fn quotable(text: &str) -> Vec<&str> {
+    let quotes = statements(text).into_iter().filter(|statement| !statement.is_heading);
+    quotes.filter_map(|statement| text.get(statement.range)).collect()
 }
 
 fn with_passages(passages: &[Passage], question: &str) -> String {

@@ -12,7 +12,7 @@ use super::postings::Postings;
 use super::{
     Dictionary, Directory, DocumentRow, EntryBlob, EntryRow, HEADER, MAGIC, Sentence, TermRow, VERSION,
 };
-use crate::chunk::{Chunk, Statement, chunk, statements};
+use crate::chunk::{Chunk, Chunker, Statement, statements};
 use crate::index::config::IndexConfig;
 use crate::index::metadata::Metadata;
 use crate::text::{WordForms, for_each_word};
@@ -93,6 +93,8 @@ pub(crate) struct SegmentBuilder<'e, W> {
     /// By the number of the term.
     postings: Vec<Postings>,
     embedder: Option<&'e dyn Embedder>,
+    /// What cuts, where it is not the configuration.
+    chunker: Option<&'e dyn Chunker>,
     /// Texts of the last chunks, which have no vector yet.
     unembedded: Vec<String>,
 }
@@ -110,15 +112,23 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
             forms: WordForms::new(config.stemming, config.stop_words),
             postings: Vec::new(),
             embedder,
+            chunker: None,
             unembedded: Vec::new(),
         })
+    }
+
+    /// The same with another way to cut.
+    pub(crate) fn with_chunker(self, chunker: Option<&'e dyn Chunker>) -> Self {
+        Self { chunker, ..self }
     }
 
     /// Cuts and reads documents, in parallel, and adds them in order.
     pub(crate) fn add(&mut self, documents: &[(&Document, &Metadata)]) -> Result<()> {
         let config = &self.config;
-        let cuts: Vec<Vec<Cut>> = documents.par_iter().map(|(document, _)| cut(document, config)).collect();
-        for ((document, metadata), cuts) in documents.iter().zip(cuts) {
+        let chunker = self.chunker.unwrap_or(&config.chunk);
+        let cuts: Result<Vec<Vec<Cut>>> =
+            documents.par_iter().map(|(document, _)| cut(document, config, chunker)).collect();
+        for ((document, metadata), cuts) in documents.iter().zip(cuts?) {
             let text = self.out.put(document.text.as_bytes()).map_err(written)?;
             self.parts.documents.push(DocumentRow {
                 id: document.id.clone(),
@@ -205,7 +215,7 @@ struct Cut {
     text: String,
 }
 
-fn cut(document: &Document, config: &IndexConfig) -> Vec<Cut> {
+fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunker) -> Result<Vec<Cut>> {
     let quotable: Vec<Statement> =
         statements(&document.text).into_iter().filter(|statement| !statement.is_heading).collect();
     let of_chunk = |chunk: Chunk| {
@@ -228,7 +238,7 @@ fn cut(document: &Document, config: &IndexConfig) -> Vec<Cut> {
         };
         Cut { words, text: chunk.with_context(text), blob }
     };
-    chunk(document, &config.chunk).into_iter().map(of_chunk).collect()
+    Ok(chunker.chunk(document)?.into_iter().map(of_chunk).collect())
 }
 
 /// How often a chunk has each word. Headings above the chunk are read with it, and count more, as do its own.
