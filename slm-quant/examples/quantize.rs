@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Without a method, weights are rounded to nearest. `gptq`, `awq`, `awq-gptq` and `weighted` calibrate on as many sequences
-//! of 512 tokens of a text of the domain as the last argument says.
+//! of 512 tokens of a text of the domain as the last argument says. A last word `whole-zeros` makes `int4a` as GPTQ's files hold
+//! it.
 
 use std::error::Error;
 use std::path::Path;
@@ -22,9 +23,13 @@ use slm_quant::{
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [source, target, format, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: quantize <directory> <output directory> <int4-g64, q4_K, ..> [<method> <text> <sequences>]".into());
+        return Err("usage: quantize <directory> <output directory> <int4-g64, q4_K, ..> [<method> <text> <sequences>] [whole-zeros]".into());
     };
-    let mut config = QuantConfig { format: format.parse()?, ..QuantConfig::default() };
+    let (rest, whole_zeros) = match rest {
+        [rest @ .., last] if last == "whole-zeros" => (rest, true),
+        all => (all, false),
+    };
+    let mut config = QuantConfig { format: format.parse()?, whole_zeros, ..QuantConfig::default() };
     let mut model = LocalModel::load(Path::new(source), &Device::flex())?;
     let start = Instant::now();
     let report = match rest {

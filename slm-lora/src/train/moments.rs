@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_those_of_bitsandbytes() -> Result<(), Box<dyn std::error::Error>> {
+    fn values_and_scales_are_those_of_bitsandbytes() -> Result<(), Box<dyn std::error::Error>> {
         let golden = SafeTensors::deserialize(include_bytes!("../../tests/goldens/moments.safetensors"))?;
         let floats = |name: &str| -> Result<Vec<f32>, safetensors::SafeTensorError> {
             let bytes = golden.tensor(name)?;
@@ -127,14 +127,15 @@ mod tests {
             let table = if signed { &*SIGNED } else { &*UNSIGNED };
             let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs());
             assert!(close(&table.values, &floats(&format!("{name}.table"))?));
-            let got = Moments::new(&floats(&format!("{name}.values"))?, signed);
-            let codes = golden.tensor(&format!("{name}.codes"))?;
-            let other = got.codes.iter().zip(codes.data()).filter(|(a, b)| a != b).count();
-            assert!(other <= 2, "{other} of {} codes differ, more than lie on a border", got.codes.len());
+            let values = floats(&format!("{name}.values"))?;
+            let got = Moments::new(&values, signed);
             assert_eq!(got.largest, floats(&format!("{name}.absmax"))?);
-            let again = Moments::new(&got.numbers(), signed);
-            assert_eq!(again.codes, got.codes, "rounded numbers stay what they are");
-            assert_eq!(again.largest, got.largest);
+            // For small numbers bitsandbytes does not find the nearest value on a CPU.
+            let theirs = floats(&format!("{name}.back"))?;
+            for ((ours, theirs), value) in got.numbers().iter().zip(&theirs).zip(&values) {
+                let (ours, theirs) = ((ours - value).abs(), (theirs - value).abs());
+                assert!(ours <= theirs + 1e-6 * value.abs(), "{value}: {ours} off, bitsandbytes {theirs}");
+            }
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Its tensors by name, for a checkpoint. Rounded numbers are rounded to themselves when they are read again.
+    /// Its tensors by name, for a checkpoint. Rounded moments are written as the numbers that the next step reads.
     pub(super) fn tensors(&self, device: &Device) -> Vec<(&'static str, Tensor<1>)> {
         match self {
             Self::Rounded([first, second], _) => {

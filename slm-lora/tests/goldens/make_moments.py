@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Codes of an optimizer's moments as bitsandbytes makes them, for `slm-lora/src/train/moments.rs`.
+"""Values, scales and rounded numbers of an optimizer's moments as bitsandbytes has them, for `slm-lora/src/train/moments.rs`.
 
     python slm-lora/tests/goldens/make_moments.py
 
@@ -23,6 +23,6 @@ for name, signed in [("first", True), ("second", False)]:
     values = values if signed else values.square()
     codes, state = functional.quantize_blockwise(values, code=table, blocksize=BLOCK)
     back = functional.dequantize_blockwise(codes, state)
-    tensors |= {f"{name}.table": table, f"{name}.values": values, f"{name}.codes": codes, f"{name}.absmax": state.absmax.float(),
+    tensors |= {f"{name}.table": table, f"{name}.values": values, f"{name}.absmax": state.absmax.float(),
                 f"{name}.back": back}
 save_file({k: v.contiguous() for k, v in tensors.items()}, Path(__file__).parent / "moments.safetensors")
