@@ -4,9 +4,9 @@ the tables of `docs/benchmarks.md`.
 
     python tools/bench_checkpoint.py OUT --tokenizer QWEN3_DIR --float f16 bf16 f32 --gguf f16 bf16 f32
     python tools/bench_checkpoint.py TINY --tokenizer QWEN3_DIR --shape tiny
-    python tools/bench_model.py OUT --tiny TINY [--rounds 3] [--floats f16 bf16 f32] [--transformers]
+    python tools/bench_model.py OUT --tiny TINY [--rounds 3] [--floats f16 bf16 f32] [--transformers] [--candle BINARY]
 
-Both run with two threads, each run in a process of its own. A disagreement of the engines about the logits ends it.
+BINARY is what `cargo build --release` makes of tools/bench_candle. All run with two threads, each run in a process of its own. A disagreement of the engines about the logits ends it.
 """
 
 import argparse
@@ -29,6 +29,8 @@ def contenders(a, bench):
     for f in a.floats:
         yield f"slm {f}", speed(f, *size, "cache=f16")
         yield f"llama.cpp {f}", llama(f, *size, "cache=f16")
+        if a.candle:
+            yield f"candle {f}", [a.candle, a.checkpoints / f, f, a.prompt, a.generate]
         if a.transformers:
             yield f"transformers {f}", [sys.executable, engines, "transformers", a.checkpoints / f, *size]
     f = a.floats[0]
@@ -124,6 +126,7 @@ def main():
     parser.add_argument("--generate", type=int, default=128)
     parser.add_argument("--long", type=int, default=4096)
     parser.add_argument("--transformers", action="store_true")
+    parser.add_argument("--candle", type=Path)
     a = parser.parse_args()
     bench = build("model")
     quiet()

@@ -8,6 +8,7 @@
 mod common;
 
 use std::hint::black_box;
+use std::slice::from_ref;
 
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -54,9 +55,9 @@ fn pass<const D: usize, const E: usize>(inputs: &[Tensor<D>], f: impl FnOnce(Vec
 fn norm(memory: f64) {
     let (x, weight) = (tensor([BATCH * TOKENS, HIDDEN], 0.37), tensor([HIDDEN], 0.11));
     let mut contenders = [
-        contender("kernel", || pass(&[x.clone()], |x| ops::rms_norm(x[0].clone(), &weight, 1e-6))),
+        contender("kernel", || pass(from_ref(&x), |x| ops::rms_norm(x[0].clone(), &weight, 1e-6))),
         contender("burn", || {
-            pass(&[x.clone()], |x| {
+            pass(from_ref(&x), |x| {
                 let scale = (x[0].clone() * x[0].clone()).mean_dim(1).add_scalar(1e-6).sqrt();
                 x[0].clone() / scale * weight.clone().unsqueeze()
             });
@@ -73,9 +74,9 @@ fn rotation(memory: f64) {
     let x = tensor([BATCH, TOKENS, HEADS, DIM], 0.37);
     let (cos, sin) = (tensor([TOKENS, half], 0.5), tensor([TOKENS, half], 0.3));
     let mut contenders = [
-        contender("kernel", || pass(&[x.clone()], |x| ops::rotate(x[0].clone(), &cos, &sin))),
+        contender("kernel", || pass(from_ref(&x), |x| ops::rotate(x[0].clone(), &cos, &sin))),
         contender("burn", || {
-            pass(&[x.clone()], |x| {
+            pass(from_ref(&x), |x| {
                 let part = |at| x[0].clone().narrow(3, at, half);
                 let angle = |t: &Tensor<2>| t.clone().reshape([1, TOKENS, 1, half]);
                 let (a, b, cos, sin) = (part(0), part(half), angle(&cos), angle(&sin));
@@ -157,9 +158,9 @@ fn likelihood(memory: f64) {
     let tokens: Vec<i32> = (0..LABELS as i32).map(|i| i * 997).collect();
     let at = Tensor::<1, Int>::from_data(TensorData::from(tokens.as_slice()), &Device::flex().autodiff());
     let mut contenders = [
-        contender("kernel", || pass(&[logits.clone()], |x| ops::log_prob(x[0].clone(), &tokens))),
+        contender("kernel", || pass(from_ref(&logits), |x| ops::log_prob(x[0].clone(), &tokens))),
         contender("burn", || {
-            pass(&[logits.clone()], |x| log_softmax(x[0].clone(), 1).gather(1, at.clone().unsqueeze_dim(1)));
+            pass(from_ref(&logits), |x| log_softmax(x[0].clone(), 1).gather(1, at.clone().unsqueeze_dim(1)));
         }),
     ];
     let seconds = contest(9, &mut contenders);

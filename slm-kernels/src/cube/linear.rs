@@ -95,7 +95,7 @@ fn gather(sums: &Array<f32>, y: &mut [f32], row: usize, rows: usize, #[comptime]
             #[unroll]
             for i in 0..m {
                 let at = start + i * LANES + lane;
-                shared[at] = shared[at] + shared[at + half];
+                shared[at] += shared[at + half];
             }
         }
         sync_cube();

@@ -74,9 +74,9 @@ impl Codes {
 #[derive(Debug, Clone)]
 pub(crate) enum OnDevice {
     /// As it is packed.
-    Packed(Codes),
+    Packed(Box<Codes>),
     /// Expanded to `f32`, as there is no kernel for it.
-    Dense(Tensor<2>),
+    Dense(Box<Tensor<2>>),
 }
 
 /// Keeps a packed weight on the device that last asked for it.
@@ -94,9 +94,9 @@ impl Resident {
         }
         let dense = || {
             let data = TensorData::new(w.dequantize(), [w.rows(), w.cols()]);
-            OnDevice::Dense(Tensor::from_data(data, (device, DType::F32)))
+            OnDevice::Dense(Box::new(Tensor::from_data(data, (device, DType::F32))))
         };
-        let weight = Codes::new(w, device).map_or_else(dense, OnDevice::Packed);
+        let weight = Codes::new(w, device).map_or_else(dense, |codes| OnDevice::Packed(Box::new(codes)));
         *kept = Some((device.clone(), weight.clone()));
         weight
     }

@@ -117,7 +117,7 @@ fn gate_kernel(gate: &[f32], up: &[f32], y: &mut [f32], #[comptime] tanh: bool) 
         terminate!();
     }
     let x = gate[ABSOLUTE_POS];
-    let inner = if tanh { 1.595_769_1 * x * (1.0 + 0.044_715 * x * x) } else { x };
+    let inner = if tanh { 1.595_769 * x * (1.0 + 0.044_715 * x * x) } else { x };
     y[ABSOLUTE_POS] = x / (1.0 + (-inner).exp()) * up[ABSOLUTE_POS];
 }
 
