@@ -15,6 +15,7 @@ mod affine;
 pub(crate) mod backward;
 pub(crate) mod forward;
 
+#[cfg(feature = "flex")]
 pub(crate) use affine::affine_into;
 pub use affine::{Activation, affine};
 use std::ops::Range;

@@ -75,6 +75,7 @@ pub(crate) fn linear_into(level: Level, x: &[f32], m: usize, w: &PackedTensor, y
 }
 
 /// `y = x · Wᵀ` without rounding `x`: writes all of `y`, of checked length.
+#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "for tensors of a host"))]
 pub(crate) fn float_linear_into(level: Level, x: &[f32], m: usize, w: &PackedTensor, y: Output<'_>) {
     if m > 0 && w.rows() > 0 {
         in_order(x, m, w, |x| float::forward(level, x, m, w, y));

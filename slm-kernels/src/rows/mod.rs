@@ -13,8 +13,10 @@ mod tests;
 pub use backward::{NormForward, gated_backward, rms_norm_backward};
 #[cfg(feature = "flex")]
 pub(crate) use backward::{gated_backward_into, rms_norm_backward_into};
+pub(crate) use encoder::gelu_vector;
 pub use encoder::{Normal, add_bias, add_layer_norm, gelu, layer_norm};
-pub(crate) use encoder::{add_bias_at, add_layer_norm_at, gelu_at, gelu_vector, layer_norm_at};
+#[cfg(feature = "flex")]
+pub(crate) use encoder::{add_bias_at, add_layer_norm_at, gelu_at, layer_norm_at};
 pub use likelihood::{Truth, kl_divergence, likelihood_backward, log_prob};
 #[cfg(feature = "flex")]
 pub(crate) use likelihood::{likelihood_backward_at, likelihood_into};
