@@ -13,7 +13,7 @@ shift 2
 
 fetch() {
   [ -e "$folder/done" ] && return
-  mkdir -p "$folder"/{apt/lists/partial,apt/archives/partial,root/usr/lib,root/usr/lib64}
+  mkdir -p "$folder"/{apt/lists/partial,apt/archives/partial,mesa/usr/lib,mesa/usr/lib64}
   touch "$folder/apt/status"
   echo "deb [trusted=yes] https://deb.debian.org/debian trixie main" >"$folder/apt/sources.list"
   cat >"$folder/apt/apt.conf" <<EOF
@@ -31,17 +31,17 @@ EOF
   export APT_CONFIG="$folder/apt/apt.conf"
   apt-get -qq update
   apt-get -qq --yes --download-only install mesa-vulkan-drivers libvulkan1 libc6 libgcc-s1
-  ln -sfn usr/lib "$folder/root/lib"
-  ln -sfn usr/lib64 "$folder/root/lib64"
-  for package in "$folder"/apt/archives/*.deb; do dpkg -x "$package" "$folder/root"; done
+  ln -sfn usr/lib "$folder/mesa/lib"
+  ln -sfn usr/lib64 "$folder/mesa/lib64"
+  for package in "$folder"/apt/archives/*.deb; do dpkg -x "$package" "$folder/mesa"; done
   touch "$folder/done"
 }
 
 case "$task" in
 fetch) fetch ;;
 run)
-  export VK_DRIVER_FILES="$folder/root/usr/share/vulkan/icd.d/lvp_icd.json"
-  exec "$folder/root/lib64/ld-linux-x86-64.so.2" --library-path "$folder/root/usr/lib/x86_64-linux-gnu" "$@"
+  export VK_DRIVER_FILES="$folder/mesa/usr/share/vulkan/icd.d/lvp_icd.json"
+  exec "$folder/mesa/lib64/ld-linux-x86-64.so.2" --library-path "$folder/mesa/usr/lib/x86_64-linux-gnu" "$@"
   ;;
 *) echo "fetch or run, not $task" >&2 && exit 2 ;;
 esac

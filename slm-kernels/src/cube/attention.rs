@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::reduce::{UNITS, reduced};
+use super::reduce::{UNITS, reduced, zeros};
 use super::{buffer, each, empty, grid, take, wrap};
 use crate::attention::AttentionOptions;
 
@@ -195,11 +195,7 @@ fn attend_kernel<N: Size>(
     let mut query_numbers = Shared::<[Vector<f32, N>]>::new_slice(vectors);
     load(&mut query_numbers, q, query * vectors, scale, vectors);
     let lots = comptime!(dim.div_ceil(KEYS));
-    let mut gathered = Array::<f32>::new(lots);
-    #[unroll]
-    for lot in 0..lots {
-        gathered[lot] = 0.0f32;
-    }
+    let mut gathered = zeros(lots);
     let mut top = f32::new(LOWEST);
     let mut total = 0.0f32;
     let mut start = from;

@@ -6,6 +6,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
 
+use super::reduce::zeros;
 use super::resident::Codes;
 use super::{FEW, buffer, each, empty, float_type, grid, take, wrap};
 
@@ -123,11 +124,7 @@ fn packed_kernel(
 ) {
     let parts = comptime!(coding.weights() / 4);
     let row = CUBE_POS * ROWS + UNIT_POS_Y as usize;
-    let mut sums = Array::<f32>::new(m);
-    #[unroll]
-    for i in 0..m {
-        sums[i] = 0.0f32;
-    }
+    let mut sums = zeros(m);
     if row < rows {
         let mut block = UNIT_POS_X as usize;
         while block < blocks {
@@ -178,6 +175,32 @@ pub(crate) fn packed_rows(x: Tensor<2>, w: &Codes) -> Tensor<2> {
     wrap(y)
 }
 
+/// A unit writes the weights of the 16 bytes of codes `at` as its own part of `out`.
+#[cube]
+#[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
+fn expand<F: Float>(
+    codes: &[Four<u32>],
+    scales: &[f32],
+    minimums: &[f32],
+    table: &[f32],
+    out: &mut [Four<F>],
+    at: usize,
+    group: usize,
+    #[comptime] coding: Coding,
+) {
+    let parts = comptime!(coding.weights() / 4);
+    let bits = codes[at];
+    let scale = scales[at / group];
+    #[unroll]
+    for part in 0..parts {
+        let mut four = weights(bits, table, part, coding) * Four::new(scale);
+        if comptime!(matches!(coding, Coding::Asymmetric)) {
+            four += Four::new(minimums[at / group]);
+        }
+        out[ABSOLUTE_POS * parts + part] = Four::cast_from(four);
+    }
+}
+
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn expand_kernel<F: Float>(
@@ -193,17 +216,7 @@ fn expand_kernel<F: Float>(
     if ABSOLUTE_POS >= codes.len() {
         terminate!();
     }
-    let parts = comptime!(coding.weights() / 4);
-    let bits = codes[ABSOLUTE_POS];
-    let scale = scales[ABSOLUTE_POS / group];
-    #[unroll]
-    for part in 0..parts {
-        let mut four = weights(bits, table, part, coding) * Four::new(scale);
-        if comptime!(matches!(coding, Coding::Asymmetric)) {
-            four += Four::new(minimums[ABSOLUTE_POS / group]);
-        }
-        w[ABSOLUTE_POS * parts + part] = Four::cast_from(four);
-    }
+    expand(codes, scales, minimums, table, w, ABSOLUTE_POS, group, coding);
 }
 
 /// The weight `[rows, cols]` in `dtype`, one of `f32`, `f16` and `bf16`.
@@ -238,11 +251,7 @@ fn dense_kernel<F: Float>(
     #[define(F)] _dtype: ElemType,
 ) {
     let row = CUBE_POS * ROWS + UNIT_POS_Y as usize;
-    let mut sums = Array::<f32>::new(m);
-    #[unroll]
-    for i in 0..m {
-        sums[i] = 0.0f32;
-    }
+    let mut sums = zeros(m);
     if row < rows {
         let mut at = UNIT_POS_X as usize;
         while at < fours {
@@ -279,7 +288,7 @@ pub(crate) fn dense_rows(x: Tensor<2>, w: &Tensor<2>) -> Tensor<2> {
     wrap(y)
 }
 
-/// Rows of the weight, one for each id; a unit writes 16 bytes of codes.
+/// Rows of the weight, one for each id; a unit for each 16 bytes of codes.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn select_kernel(
@@ -296,18 +305,8 @@ fn select_kernel(
     if ABSOLUTE_POS >= ids.len() * blocks {
         terminate!();
     }
-    let parts = comptime!(coding.weights() / 4);
     let at = ids[ABSOLUTE_POS / blocks] as usize * blocks + ABSOLUTE_POS % blocks;
-    let bits = codes[at];
-    let scale = scales[at / group];
-    #[unroll]
-    for part in 0..parts {
-        let mut four = weights(bits, table, part, coding) * Four::new(scale);
-        if comptime!(matches!(coding, Coding::Asymmetric)) {
-            four += Four::new(minimums[at / group]);
-        }
-        y[ABSOLUTE_POS * parts + part] = four;
-    }
+    expand(codes, scales, minimums, table, y, at, group, coding);
 }
 
 /// The rows `ids` of the weight in `f32`, `[ids, cols]`.

@@ -1,4 +1,4 @@
-//! [`reduced`]: what the units of a cube come to together.
+//! Sums: [`zeros`] to begin with, and [`reduced`], what the units of a cube come to together.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -29,4 +29,15 @@ pub(super) fn reduced(value: f32, shared: &mut Shared<[f32]>, #[comptime] larges
         sync_cube();
     }
     shared[0]
+}
+
+/// Sums of a unit of its own, before the first is added.
+#[cube]
+pub(super) fn zeros(#[comptime] count: usize) -> Array<f32> {
+    let mut sums = Array::<f32>::new(count);
+    #[unroll]
+    for i in 0..count {
+        sums[i] = 0.0f32;
+    }
+    sums
 }

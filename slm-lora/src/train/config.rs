@@ -42,7 +42,7 @@ pub enum Batching {
 pub enum Checkpointing {
     /// Everything.
     None,
-    /// The input of each block; the rest is computed again: less memory, 1.3 to 1.5 times the time.
+    /// The input of each block; the rest is computed again: less memory, about 1.4 times the time.
     Blocks,
 }
 
