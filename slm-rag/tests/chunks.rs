@@ -192,7 +192,7 @@ fn code_is_cut_between_items() -> slm_rag::Result<()> {
 
     let text = include_str!("../src/folder.rs");
     let document = Document { id: "folder.rs".into(), text: text.into() };
-    let config = ChunkConfig { max_size: 120, ..ChunkConfig::default() };
+    let config = ChunkConfig { max_size: 40, ..ChunkConfig::default() };
     let words = CodeChunker::rust(&config)?.chunk(&document)?;
     assert!(words.iter().any(|chunk| text[chunk.range()].ends_with("Ok(documents)\n}")), "{words:?}");
     let counted = SizedChunker::new(ChunkConfig { max_size: 100, ..config }, tokens)?;
