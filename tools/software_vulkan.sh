@@ -11,8 +11,19 @@ set -euo pipefail
 task="$1" folder="$2"
 shift 2
 
+loader="$folder/mesa/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+libraries="$folder/mesa/usr/lib/x86_64-linux-gnu"
+
+# Whether the driver finds every library: a folder restored from an archive may have lost its links.
+complete() {
+  [ -x "$loader" ] &&
+    "$loader" --library-path "$libraries" --list "$libraries/libvulkan_lvp.so" >/dev/null 2>&1 &&
+    "$loader" --library-path "$libraries" --list "$libraries/libvulkan.so.1" >/dev/null 2>&1
+}
+
 fetch() {
-  [ -e "$folder/done" ] && return
+  complete && return
+  rm -rf "$folder"
   mkdir -p "$folder"/{apt/lists/partial,apt/archives/partial,mesa/usr/lib,mesa/usr/lib64}
   touch "$folder/apt/status"
   echo "deb [trusted=yes] https://deb.debian.org/debian trixie main" >"$folder/apt/sources.list"
@@ -34,14 +45,14 @@ EOF
   ln -sfn usr/lib "$folder/mesa/lib"
   ln -sfn usr/lib64 "$folder/mesa/lib64"
   for package in "$folder"/apt/archives/*.deb; do dpkg -x "$package" "$folder/mesa"; done
-  touch "$folder/done"
+  complete || { echo "the driver in $folder does not load" >&2 && return 1; }
 }
 
 case "$task" in
 fetch) fetch ;;
 run)
   export VK_DRIVER_FILES="$folder/mesa/usr/share/vulkan/icd.d/lvp_icd.json"
-  exec "$folder/mesa/lib64/ld-linux-x86-64.so.2" --library-path "$folder/mesa/usr/lib/x86_64-linux-gnu" "$@"
+  exec "$loader" --library-path "$libraries" "$@"
   ;;
 *) echo "fetch or run, not $task" >&2 && exit 2 ;;
 esac
