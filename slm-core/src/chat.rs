@@ -183,6 +183,9 @@ pub struct ChatRequest {
     /// Further variables of the chat template, such as `enable_thinking`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub template_variables: serde_json::Map<String, serde_json::Value>,
+    /// Who asks, for limits and fair shares; no part of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl ChatRequest {
