@@ -4,6 +4,7 @@
 //! [`LanguageModel`], so that each can stand wherever another does.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -384,6 +385,20 @@ impl<M: LanguageModel + ?Sized> LanguageModel for &M {
 }
 
 impl<M: LanguageModel + ?Sized> LanguageModel for Box<M> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<ChatResponse> {
+        (**self).stream(request, on_text)
+    }
+}
+
+impl<M: LanguageModel + ?Sized> LanguageModel for Arc<M> {
     fn name(&self) -> &str {
         (**self).name()
     }
