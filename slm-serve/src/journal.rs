@@ -108,14 +108,16 @@ fn minute(records: &[&Record]) -> Minute {
     let mut seconds: Vec<f64> = records.iter().map(|r| r.seconds).collect();
     seconds.sort_unstable_by(f64::total_cmp);
     let rank = |share: f64| ((share * seconds.len() as f64).ceil() as usize).clamp(1, seconds.len()) - 1;
-    let mean = |values: Vec<f64>| {
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
+    let mean =
+        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
     let judged = records.iter().filter_map(|r| r.good).map(|good| f64::from(u8::from(good)));
     Minute {
         time: records[0].time / 60 * 60,
         requests: records.len(),
-        withheld: records.iter().filter(|r| !matches!(r.outcome.as_str(), "stop" | "length" | "tool_calls")).count(),
+        withheld: records
+            .iter()
+            .filter(|r| !matches!(r.outcome.as_str(), "stop" | "length" | "tool_calls"))
+            .count(),
         p50: seconds[rank(0.5)],
         p99: seconds[rank(0.99)],
         cost: records.iter().map(|r| r.cost).sum::<f64>() / records.len() as f64,

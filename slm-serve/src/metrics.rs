@@ -67,7 +67,9 @@ pub(crate) struct Finished<'a> {
 }
 
 fn seconds() -> Histogram {
-    Histogram::new([0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0])
+    Histogram::new([
+        0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0,
+    ])
 }
 
 fn token_seconds() -> Histogram {

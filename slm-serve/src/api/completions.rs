@@ -179,7 +179,9 @@ impl TextFrames {
             columns.push(self, token.id, Some(token.logprob), self.top(token));
         }
         let Columns { tokens, logprobs, top, offsets, .. } = columns;
-        Some(json!({"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": top, "text_offset": offsets}))
+        Some(
+            json!({"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": top, "text_offset": offsets}),
+        )
     }
 
     fn top(&self, token: &TokenLogprob) -> Value {

@@ -44,8 +44,7 @@ impl ApiError {
 
     pub(crate) fn no_model(name: &str, known: &[&str]) -> Self {
         let message = format!("the model `{name}` is none of {known:?}");
-        let error =
-            Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
+        let error = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
         Self { param: Some("model".into()), ..error }
     }
 
@@ -100,8 +99,12 @@ impl From<Refusal> for ApiError {
             Self { retry_after: Some(wait), ..error }
         };
         match refusal {
-            Refusal::Rate(wait) => limited("rate_limit_exceeded", "the key's limit per minute is reached", wait),
-            Refusal::Budget(wait) => limited("insufficient_quota", "the key's budget of this day is spent", wait),
+            Refusal::Rate(wait) => {
+                limited("rate_limit_exceeded", "the key's limit per minute is reached", wait)
+            }
+            Refusal::Budget(wait) => {
+                limited("insufficient_quota", "the key's budget of this day is spent", wait)
+            }
         }
     }
 }
@@ -126,10 +129,9 @@ impl From<crate::Error> for ApiError {
         match error {
             crate::Error::Model(e) => e.into(),
             crate::Error::Overloaded { retry_after, .. } => Self::overloaded(message, retry_after),
-            crate::Error::TooLong { .. } => Self {
-                code: "context_length_exceeded",
-                ..Self::parameter("messages", message)
-            },
+            crate::Error::TooLong { .. } => {
+                Self { code: "context_length_exceeded", ..Self::parameter("messages", message) }
+            }
             _ => Self::internal(message),
         }
     }

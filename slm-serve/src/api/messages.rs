@@ -54,7 +54,8 @@ pub(super) fn tools(given: Vec<Value>, choice: Option<&Value>) -> Result<Vec<Val
         Some(Value::String(s)) if s == "auto" => Ok(given),
         Some(Value::String(s)) if s == "none" => Ok(Vec::new()),
         Some(other) => {
-            let message = format!("{other} is not supported: a model chooses itself (`auto`) or has none (`none`)");
+            let message =
+                format!("{other} is not supported: a model chooses itself (`auto`) or has none (`none`)");
             Err(ApiError::parameter("tool_choice", message))
         }
     }

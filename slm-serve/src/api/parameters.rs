@@ -137,7 +137,9 @@ impl Parameters {
         let mut given = all.into_iter().flatten();
         match (given.next(), given.next()) {
             (first, None) => Ok(first),
-            _ => Err(ApiError::parameter("response_format", "an answer can match one constraint, not several")),
+            _ => {
+                Err(ApiError::parameter("response_format", "an answer can match one constraint, not several"))
+            }
         }
     }
 }

@@ -168,9 +168,7 @@ impl Task {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             cost,
-            confidence: response
-                .and_then(|r| r.confidence)
-                .map(|c| f64::from(c.mean_logprob).exp()),
+            confidence: response.and_then(|r| r.confidence).map(|c| f64::from(c.mean_logprob).exp()),
             good: None,
         };
         tracing::info!(

@@ -105,7 +105,10 @@ pub(super) async fn feedback(
 }
 
 /// Loads models anew.
-pub(super) async fn reload(State(app): State<Arc<App>>, Known(caller): Known) -> Result<Json<Value>, ApiError> {
+pub(super) async fn reload(
+    State(app): State<Arc<App>>,
+    Known(caller): Known,
+) -> Result<Json<Value>, ApiError> {
     if !caller.admin {
         return Err(ApiError::forbidden());
     }

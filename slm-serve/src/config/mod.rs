@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 pub use limits::{CorsConfig, KeyConfig, Limits, LogConfig};
 pub use models::{
-    AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry, RerankerConfig,
-    RouteEntry, RouterEntry,
+    AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry,
+    RerankerConfig, RouteEntry, RouterEntry,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +62,7 @@ impl ServeConfig {
     /// # Errors
     /// When it cannot be read, is not understood, or contradicts itself.
     pub fn load(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
         let mut config: Self =
             toml::from_str(&text).map_err(|e| Error::Toml { path: path.into(), source: Box::new(e) })?;
         let folder = path.parent().unwrap_or(Path::new(""));

@@ -36,7 +36,11 @@ pub(super) struct Reply {
 enum Event {
     /// Text; may be empty, as a sign of life.
     Text(String),
-    Done { result: Result<Generated>, queued: Duration, busy: Duration },
+    Done {
+        result: Result<Generated>,
+        queued: Duration,
+        busy: Duration,
+    },
 }
 
 /// The caller's end of a request. Dropped, it cancels.
@@ -98,10 +102,7 @@ impl Reply {
 
 impl Ticket {
     /// Waits for the answer and hands its text on; `None` where the engine ended before.
-    pub(super) fn wait(
-        self,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Option<Result<Generated>> {
+    pub(super) fn wait(self, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Option<Result<Generated>> {
         loop {
             let text = match self.events.recv_timeout(LOOK) {
                 Ok(Event::Text(text)) => text,

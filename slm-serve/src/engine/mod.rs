@@ -15,7 +15,7 @@ pub use meter::{Meter, Metered};
 use queue::FairQueue;
 use scheduler::Gauges;
 use serde::{Deserialize, Serialize};
-use slm_core::generate::{Generated, Prepared, PrefixCache};
+use slm_core::generate::{Generated, PrefixCache, Prepared};
 use slm_core::nn::KvCacheType;
 use slm_core::{ChatRequest, ChatResponse, GenerationConfig, LanguageModel, LocalModel};
 use slm_lora::LoraAdapter;
@@ -283,8 +283,7 @@ impl LanguageModel for EngineModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> std::ops::ControlFlow<()>,
     ) -> slm_core::Result<ChatResponse> {
-        let request =
-            ChatRequest { generation: self.configured(&request.generation), ..request.clone() };
+        let request = ChatRequest { generation: self.configured(&request.generation), ..request.clone() };
         let prepared = self.local().prepare(&request)?;
         let made = self.answer(prepared, request.user.as_deref(), on_text)?;
         Ok(made.into_response(self.name()))
