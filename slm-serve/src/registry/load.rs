@@ -120,7 +120,7 @@ fn load_router(registry: &Registry, entry: &RouterEntry) -> Result<Entry> {
     if let Some(larger) = &entry.larger {
         router = router.with_larger(named(registry, larger)?.model);
     }
-    let prices = entry.routes.first().map(|r| named(registry, &r.model)).transpose()?;
-    let prices = prices.map(|e| e.prices).unwrap_or_default();
-    Ok(Entry { prices, ..Entry::new(&entry.name, "router", Arc::new(router)) })
+    let first = entry.routes.first().map(|r| named(registry, &r.model)).transpose()?;
+    let (prices, confidence) = first.map(|e| (e.prices, e.confidence)).unwrap_or_default();
+    Ok(Entry { prices, confidence, ..Entry::new(&entry.name, "router", Arc::new(router)) })
 }
