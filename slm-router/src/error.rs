@@ -75,6 +75,14 @@ pub enum Error {
         /// The route the detector was given for, if any.
         route: Option<String>,
     },
+    /// A vector is not as long as those that a detector was fitted to, or has no length.
+    #[error("expected a vector of {expected} finite numbers that are not all 0, got {got}")]
+    Vector {
+        /// How many numbers.
+        expected: usize,
+        /// What was given.
+        got: String,
+    },
     /// A remote model refused, failed, or broke off.
     #[error("{model}: {reason}{}", hint_for(*status))]
     Remote {

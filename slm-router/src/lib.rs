@@ -10,6 +10,7 @@ pub mod cost;
 pub mod detector;
 mod error;
 mod file;
+pub mod intent;
 mod linear;
 pub mod router;
 pub mod trust;
@@ -25,6 +26,7 @@ pub use cloud::{ApiKey, CloudConfig, CloudModel};
 pub use cost::{Budget, Prices, Spending};
 pub use detector::{DetectorConfig, DomainDetector};
 pub use error::{Error, Result};
+pub use intent::{Assessment, IntentConfig, IntentDetector, Sample, Signal};
 pub use router::{
     Decision, Delivery, Escalation, Route, RouteConfig, RouteKind, RouteScore, Routed, Router, RouterConfig,
     RouterStats, SharedModel,

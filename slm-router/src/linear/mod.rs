@@ -7,8 +7,6 @@ use lbfgs::Stop;
 use objective::Objective;
 use serde::{Deserialize, Serialize};
 
-use crate::detector::Sparse;
-
 /// What is classified: a dense part, a sparse part, or both.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Row<'a> {
@@ -36,6 +34,7 @@ pub(crate) struct Head {
     /// Sparse features, sorted.
     features: Vec<u32>,
     /// `[width + features + 1, classes]`; the last row is the bias.
+    #[serde(with = "crate::file::floats")]
     weights: Vec<f32>,
 }
 
@@ -108,14 +107,10 @@ pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// Rows of sparse features alone.
-pub(crate) fn sparse_rows(vectors: &[Sparse]) -> Vec<Row<'_>> {
-    vectors.iter().map(|sparse| Row { dense: &[], sparse }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::Sparse;
     use serde_json::Value;
 
     /// Numbers of a JSON array.
