@@ -109,7 +109,9 @@ fn saved_and_loaded_it_is_the_same_and_damage_is_noticed() -> Outcome {
     detector.save(&path)?;
     assert_eq!(IntentDetector::load(&path)?, detector);
     let whole = std::fs::read_to_string(&path)?;
-    for (from, to) in [("\"classes\":3", "\"classes\":2"), ("\"width\":12", "\"width\":11"), ("balance", "\",\"")] {
+    for (from, to) in
+        [("\"classes\":3", "\"classes\":2"), ("\"width\":12", "\"width\":11"), ("balance", "\",\"")]
+    {
         assert!(whole.contains(from));
         std::fs::write(&path, whole.replacen(from, to, 1))?;
         assert!(IntentDetector::load(&path).is_err(), "{from}");

@@ -7,7 +7,6 @@ mod report;
 mod risk;
 
 pub use conformal::Calibration;
-pub(crate) use conformal::{centred, threshold};
 pub use curve::{auroc, false_positive_rate_at};
 pub use drift::{Drift, DriftWatch};
 pub use report::DetectorReport;

@@ -13,7 +13,7 @@ use logistic::Logistic;
 use neighbours::Exemplars;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{self, Calibration, DetectorReport};
+use crate::calibrate::{Calibration, DetectorReport};
 use crate::{Error, Result};
 
 /// Scores how much a text looks like the domain.
@@ -86,8 +86,7 @@ impl DomainDetector {
         calibration: &Calibration,
     ) -> Result<DetectorReport> {
         let (inside, outside) = (self.scores(in_domain), self.scores(off_domain));
-        let threshold = calibrate::centred(calibrate::threshold(&outside, calibration)?, &inside);
-        let report = DetectorReport::new(&inside, &outside, threshold)?;
+        let report = calibration.fit(&inside, &outside)?;
         self.calibration = Some((*calibration, report));
         Ok(report)
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::linear::dot;
+
 /// Some vectors of each class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Exemplars {
@@ -17,8 +19,12 @@ impl Exemplars {
         let width = vectors.first().map_or(0, |vector| vector.len());
         let mut chosen = Vec::new();
         for class in 0..classes {
-            let own: Vec<&[f32]> =
-                vectors.iter().zip(labels).filter(|(_, label)| **label == class).map(|(vector, _)| *vector).collect();
+            let own: Vec<&[f32]> = vectors
+                .iter()
+                .zip(labels)
+                .filter(|(_, label)| **label == class)
+                .map(|(vector, _)| *vector)
+                .collect();
             let taken = each.min(own.len());
             for n in 0..taken {
                 chosen.extend(unit(own.get(n * own.len() / taken).copied().unwrap_or_default()));
@@ -48,16 +54,6 @@ impl Exemplars {
     pub(super) fn is_sound(&self, width: usize) -> bool {
         self.width == width && !self.vectors.is_empty() && self.vectors.len() % width.max(1) == 0
     }
-}
-
-/// In eight sums side by side, which the compiler makes one vector.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    let (a, b) = (a.chunks(8), b.chunks(8));
-    for (a, b) in a.zip(b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, x), y)| *sum += x * y);
-    }
-    sums.iter().sum()
 }
 
 fn unit(vector: &[f32]) -> Vec<f32> {

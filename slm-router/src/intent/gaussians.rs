@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::linear::dot;
+
 /// Means in the space in which the covariance is the identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Gaussians {
@@ -40,7 +42,8 @@ impl Gaussians {
             .collect();
         let factor = cholesky(&shrunk_covariance(&centred, width), width);
         let mut gaussians = Self { width, factor, means: Vec::new() };
-        let whiten = |mean: &Vec<f64>| gaussians.whitened(&mean.iter().map(|&m| m as f32).collect::<Vec<_>>());
+        let whiten =
+            |mean: &Vec<f64>| gaussians.whitened(&mean.iter().map(|&m| m as f32).collect::<Vec<_>>());
         gaussians.means = means.iter().flat_map(whiten).collect();
         gaussians
     }
@@ -48,9 +51,11 @@ impl Gaussians {
     /// The least squared Mahalanobis distance to a mean.
     pub(super) fn distance(&self, vector: &[f32]) -> f64 {
         let white = self.whitened(vector);
-        let distances = self.means.chunks(self.width.max(1));
-        let distance = |mean: &[f32]| -> f32 { mean.iter().zip(&white).map(|(m, x)| (m - x) * (m - x)).sum() };
-        f64::from(distances.map(distance).fold(f32::INFINITY, f32::min))
+        let distance = |mean: &[f32]| {
+            let difference: Vec<f32> = mean.iter().zip(&white).map(|(m, x)| m - x).collect();
+            dot(&difference, &difference)
+        };
+        f64::from(self.means.chunks(self.width.max(1)).map(distance).fold(f32::INFINITY, f32::min))
     }
 
     /// Solves `factor * white = vector`.
@@ -60,7 +65,7 @@ impl Gaussians {
         for (n, &x) in vector.iter().take(self.width).enumerate() {
             let (row, below) = rest.split_at((n + 1).min(rest.len()));
             rest = below;
-            let known: f32 = row.iter().zip(&white).map(|(l, w)| l * w).sum();
+            let known = dot(row, &white);
             white.push((x - known) / row.last().copied().unwrap_or(1.0));
         }
         white
@@ -125,7 +130,8 @@ mod tests {
     /// Against scikit-learn's `LedoitWolf` and `scipy.spatial.distance.mahalanobis`.
     #[test]
     fn distances_are_those_of_scikit_learn() -> serde_json::Result<()> {
-        let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/goldens/gaussians.json"))?;
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/goldens/gaussians.json"))?;
         let rows: Vec<Vec<f32>> = serde_json::from_value(golden["vectors"].clone())?;
         let labels: Vec<usize> = serde_json::from_value(golden["labels"].clone())?;
         let distances: Vec<f64> = serde_json::from_value(golden["distances"].clone())?;

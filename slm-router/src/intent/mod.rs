@@ -10,7 +10,7 @@ use exemplars::Exemplars;
 use gaussians::Gaussians;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{self, Calibration, DetectorReport};
+use crate::calibrate::{Calibration, DetectorReport};
 use crate::detector::{Sparse, Vectorizer};
 use crate::linear::{Head, Row, Training, softmax};
 use crate::{Error, Result};
@@ -74,15 +74,19 @@ impl IntentDetector {
         let mut names: Vec<&str> = intents.to_vec();
         names.sort_unstable();
         names.dedup();
-        let labels: Vec<usize> = intents.iter().map(|intent| names.binary_search(intent).unwrap_or(0)).collect();
+        let labels: Vec<usize> =
+            intents.iter().map(|intent| names.binary_search(intent).unwrap_or(0)).collect();
         let words = config
             .words
             .as_ref()
             .map(|words| Vectorizer::fit(samples.iter().map(|sample| sample.text), words));
         let sparse: Vec<Sparse> =
             samples.iter().map(|sample| sparse(words.as_ref(), sample.text, config.word_weight)).collect();
-        let rows: Vec<Row<'_>> =
-            samples.iter().zip(&sparse).map(|(sample, sparse)| Row { dense: sample.vector, sparse }).collect();
+        let rows: Vec<Row<'_>> = samples
+            .iter()
+            .zip(&sparse)
+            .map(|(sample, sparse)| Row { dense: sample.vector, sparse })
+            .collect();
         let training = Training {
             inverse_regularization: config.inverse_regularization,
             steps: config.steps,
@@ -143,8 +147,7 @@ impl IntentDetector {
         calibration: &Calibration,
     ) -> Result<DetectorReport> {
         let (inside, outside) = (self.scores(in_domain)?, self.scores(off_domain)?);
-        let threshold = calibrate::centred(calibrate::threshold(&outside, calibration)?, &inside);
-        let report = DetectorReport::new(&inside, &outside, threshold)?;
+        let report = calibration.fit(&inside, &outside)?;
         self.calibration = Some((*calibration, report));
         Ok(report)
     }
