@@ -307,6 +307,18 @@ pub struct ChatResponse {
     /// Calls of tools that the model asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// Probability or share, from 0 to 1, with which sources support what the answer says, where that was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<f32>,
+    /// Share of the answers drawn that agree with this one, from 0 to 1, where several were drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f32>,
+    /// Which way the answer took, where a router or a cascade chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// What it cost, in the currency of whoever set the prices; `None` where nothing is charged by the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 impl ChatResponse {
@@ -327,6 +339,10 @@ impl ChatResponse {
             citations: Vec::new(),
             reasoning: None,
             tool_calls: Vec::new(),
+            support: None,
+            agreement: None,
+            route: None,
+            cost: None,
         }
     }
 
@@ -335,10 +351,12 @@ impl ChatResponse {
         Self::new(text, model, FinishReason::Abstained, Usage::default())
     }
 
-    /// Mean log-probability per generated token, a cheap confidence; `None` without log-probabilities.
+    /// Mean log-probability per generated token, a cheap confidence; `None` where the model cannot tell.
     pub fn mean_logprob(&self) -> Option<f32> {
-        let l = self.logprobs.as_ref().filter(|l| !l.is_empty())?;
-        Some(l.iter().map(|t| t.logprob).sum::<f32>() / l.len() as f32)
+        match self.logprobs.as_ref().filter(|logprobs| !logprobs.is_empty()) {
+            Some(l) => Some(l.iter().map(|t| t.logprob).sum::<f32>() / l.len() as f32),
+            None => self.confidence.map(|confidence| confidence.mean_logprob),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ fn a_corrupt_file_says_so() -> Result<()> {
     calibrated()?.save(&path)?;
     let whole = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(message(&path, &whole[..whole.len() / 2]).contains("detector.json"));
-    assert!(message(&path, &whole.replacen("\"version\":1", "\"version\":7", 1)).contains("version 7"));
+    assert!(message(&path, &whole.replacen("\"version\":2", "\"version\":7", 1)).contains("version 7"));
     assert!(
         message(&path, &whole.replacen("slm-domain-detector", "shopping-list", 1)).contains("shopping-list")
     );

@@ -30,7 +30,7 @@ impl Default for DetectorConfig {
 }
 
 impl DetectorConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.min_gram == 0 || self.min_gram > self.max_gram {
             let reason =
                 format!("expected 1 <= min_gram <= max_gram, got {} and {}", self.min_gram, self.max_gram);

@@ -9,7 +9,7 @@ use super::shapes::{Token, tokens};
 
 /// A sparse vector: feature and weight, sorted by feature. Features are hashes, so that a saved detector
 /// does not spell out the texts it was fitted on.
-pub(super) type Sparse = Vec<(u32, f32)>;
+pub(crate) type Sparse = Vec<(u32, f32)>;
 
 /// How often each feature occurs, by kind.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ struct Counts {
 
 /// Turns texts into unit vectors, with document frequencies learned from the texts it was fitted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Vectorizer {
+pub(crate) struct Vectorizer {
     documents: u32,
     /// Feature and the number of documents that have it, sorted by feature.
     frequencies: Vec<(u32, u32)>,
@@ -28,7 +28,7 @@ pub(super) struct Vectorizer {
 }
 
 impl Vectorizer {
-    pub(super) fn fit<'a>(texts: impl IntoIterator<Item = &'a str>, config: &DetectorConfig) -> Self {
+    pub(crate) fn fit<'a>(texts: impl IntoIterator<Item = &'a str>, config: &DetectorConfig) -> Self {
         let mut frequencies = BTreeMap::new();
         let mut documents = 0;
         for text in texts {
@@ -45,7 +45,7 @@ impl Vectorizer {
     ///
     /// Features never seen in fitting count fully towards the length: a text of foreign words is far from
     /// every exemplar, whatever few words it shares.
-    pub(super) fn vector(&self, text: &str) -> Sparse {
+    pub(crate) fn vector(&self, text: &str) -> Sparse {
         let counts = count(text, &self.config);
         let share = self.config.word_share;
         let mut vector = self.weigh(&counts.words, if counts.grams.is_empty() { 1.0 } else { share });
@@ -70,7 +70,7 @@ impl Vectorizer {
     }
 
     /// Whether the frequencies are in order, as looking them up needs.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.frequencies.is_sorted_by(|(a, _), (b, _)| a < b)
             && self.frequencies.iter().all(|&(_, n)| n <= self.documents)
     }

@@ -1,6 +1,5 @@
 //! [`DomainDetector`]: does a text belong to the domain?
 
-mod calibrate;
 mod config;
 mod features;
 mod logistic;
@@ -8,13 +7,13 @@ mod neighbours;
 mod shapes;
 mod store;
 
-pub use calibrate::{Calibration, DetectorReport, auroc};
 pub use config::DetectorConfig;
-use features::Vectorizer;
+pub(crate) use features::{Sparse, Vectorizer};
 use logistic::Logistic;
 use neighbours::Exemplars;
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::{Calibration, DetectorReport};
 use crate::{Error, Result};
 
 /// Scores how much a text looks like the domain.
@@ -87,8 +86,7 @@ impl DomainDetector {
         calibration: &Calibration,
     ) -> Result<DetectorReport> {
         let (inside, outside) = (self.scores(in_domain), self.scores(off_domain));
-        let threshold = calibrate::centred(calibrate::threshold(&outside, calibration)?, &inside);
-        let report = DetectorReport::new(&inside, &outside, threshold)?;
+        let report = calibration.fit(&inside, &outside)?;
         self.calibration = Some((*calibration, report));
         Ok(report)
     }

@@ -101,7 +101,7 @@ enum Attempt {
     Withdrawn(Escalation, Usage),
 }
 
-type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
+pub(crate) type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 impl Router {
     /// A router over `routes`, without a larger model.
@@ -227,7 +227,7 @@ impl Route {
 }
 
 /// Hands over a finished answer in one piece.
-fn deliver(mut response: ChatResponse, on_text: OnText<'_>) -> ChatResponse {
+pub(crate) fn deliver(mut response: ChatResponse, on_text: OnText<'_>) -> ChatResponse {
     if !response.text.is_empty() && on_text(&response.text).is_break() {
         response.finish_reason = FinishReason::Cancelled;
     }

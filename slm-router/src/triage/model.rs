@@ -1,0 +1,89 @@
+//! [`TriageModel`]: does what a [`Triage`] decides.
+
+use std::collections::BTreeMap;
+
+use slm_core::{ChatRequest, ChatResponse, Embedder, LanguageModel};
+
+use super::{Action, Triage, Triaged};
+use crate::SharedModel;
+use crate::router::{OnText, deliver};
+
+/// A model for each action, and a [`Triage`] that chooses among them.
+///
+/// An action without a model is done by the one for [`Action::Answer`], except for [`Action::Abstain`]. The last user turn
+/// decides; the answer says in its [route](ChatResponse::route) what was decided.
+pub struct TriageModel {
+    triage: Triage,
+    embedder: Box<dyn Embedder + Send + Sync>,
+    direct: SharedModel,
+    others: BTreeMap<Action, SharedModel>,
+    abstain_text: String,
+}
+
+impl std::fmt::Debug for TriageModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let others: Vec<(&Action, &str)> =
+            self.others.iter().map(|(action, model)| (action, model.name())).collect();
+        f.debug_struct("TriageModel")
+            .field("direct", &self.direct.name())
+            .field("others", &others)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TriageModel {
+    /// One with a model for direct answers only.
+    pub fn new(
+        triage: Triage,
+        embedder: impl Embedder + Send + Sync + 'static,
+        direct: impl LanguageModel + Send + Sync + 'static,
+    ) -> Self {
+        let (embedder, direct) = (Box::new(embedder), Box::new(direct));
+        Self { triage, embedder, direct, others: BTreeMap::new(), abstain_text: "I don't know.".to_owned() }
+    }
+
+    /// The same with a model for `action`.
+    #[must_use]
+    pub fn with_model(mut self, action: Action, model: impl LanguageModel + Send + Sync + 'static) -> Self {
+        self.others.insert(action, Box::new(model));
+        self
+    }
+
+    /// The same with another text for [`Action::Abstain`].
+    #[must_use]
+    pub fn with_abstain_text(self, text: impl Into<String>) -> Self {
+        Self { abstain_text: text.into(), ..self }
+    }
+
+    /// Answers as [`LanguageModel::stream`], and tells what was decided and why.
+    ///
+    /// # Errors
+    /// When the embedder or the chosen model fails.
+    pub fn answer(
+        &self,
+        request: &ChatRequest,
+        on_text: OnText<'_>,
+    ) -> slm_core::Result<(ChatResponse, Triaged)> {
+        let triaged = self.triage.decide_text(request.last_user(), self.embedder.as_ref())?;
+        let mut response = match (triaged.action, self.others.get(&triaged.action)) {
+            (_, Some(model)) => model.stream(request, on_text)?,
+            (Action::Abstain, None) => {
+                deliver(ChatResponse::abstained(self.name(), &self.abstain_text), on_text)
+            }
+            (_, None) => self.direct.stream(request, on_text)?,
+        };
+        let (name, inner) = (triaged.action.name(), response.route.take());
+        response.route = Some(inner.map_or_else(|| name.to_owned(), |inner| format!("{name}: {inner}")));
+        Ok((response, triaged))
+    }
+}
+
+impl LanguageModel for TriageModel {
+    fn name(&self) -> &str {
+        "triage"
+    }
+
+    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.answer(request, on_text).map(|(response, _)| response)
+    }
+}
