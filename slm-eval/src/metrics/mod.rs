@@ -1,17 +1,27 @@
 //! Scores of single answers, and the statistics over them.
 
+mod calibration;
+mod citation;
 mod json;
+mod porter;
 mod resample;
 mod roc;
+mod rouge;
+mod selective;
 mod text;
 
 use std::fmt;
 
+pub use calibration::{Binning, Calibration, CalibrationBin};
+pub use citation::{CitationScore, citation_score};
 pub use json::{extract_json, json_exact_match, json_field_accuracy};
+pub use porter::stem;
 pub use resample::{
     Interval, PairedComparison, bootstrap_ci, compare_paired, mean_ci, proportion_ci, sign_test,
 };
 pub use roc::{RocPoint, auroc, roc_curve};
+pub use rouge::{Overlap, Rouge, Stemming};
+pub use selective::RiskCoverage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use text::{exact_match, normalize, token_f1};
