@@ -76,6 +76,8 @@ metric_list:
 
 def measure(model_path, rows, folder):
     tokenizer = AutoTokenizer.from_pretrained(model_path)
+    # transformers 5 forgets the setting for tokenizers that do not name their class.
+    tokenizer.add_bos_token = json.loads(Path(model_path, "tokenizer_config.json").read_text()).get("add_bos_token", False)
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     wrapped = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, max_length=256)
     tasks = ["own_choices", "own_texts"]
