@@ -4,6 +4,7 @@ pub mod cost;
 mod error;
 pub mod evaluate;
 pub mod forgetting;
+pub mod instructions;
 pub mod latency;
 pub mod likelihood;
 pub mod metrics;

@@ -106,7 +106,11 @@ pub fn log_likelihood(
     let window = window(model, config);
     if count == 0 || count > window {
         let got = format!("{count} tokens with a window of {window}: {continuation:?}");
-        return Err(Error::Setting { name: "continuation", expected: "1 token or more, within the window", got });
+        return Err(Error::Setting {
+            name: "continuation",
+            expected: "1 token or more, within the window",
+            got,
+        });
     }
     ids.drain(..ids.len().saturating_sub(window + 1));
     let scores = model.score(&ids)?;
@@ -118,11 +122,7 @@ pub fn log_likelihood(
 ///
 /// # Errors
 /// When the text has no tokens, or the model fails.
-pub fn text_likelihood(
-    model: &LocalModel,
-    text: &str,
-    config: &LikelihoodConfig,
-) -> Result<TextLikelihood> {
+pub fn text_likelihood(model: &LocalModel, text: &str, config: &LikelihoodConfig) -> Result<TextLikelihood> {
     let mut ids = model.tokenizer.encode(text, true)?;
     if ids.is_empty() {
         return Err(Error::Empty { what: "tokens of a text" });

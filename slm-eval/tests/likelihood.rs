@@ -72,7 +72,8 @@ fn compare(directory: &Path, name: &str) -> Result<()> {
     let mut rows = Vec::new();
     for (question, likelihoods) in goldens.choices.into_iter().zip(&expected.choices) {
         let Question { question, choices, gold } = question;
-        let row = choose(&model, &Choices { context: question, choices, gold, source: name.into() }, &config())?;
+        let row =
+            choose(&model, &Choices { context: question, choices, gold, source: name.into() }, &config())?;
         assert_eq!(row.likelihoods.len(), likelihoods.len());
         row.likelihoods.iter().zip(likelihoods).for_each(|(got, e)| assert_close(*got, *e, name));
         rows.push(row);

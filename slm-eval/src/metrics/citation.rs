@@ -29,9 +29,8 @@ pub fn citation_score(cited: &[Citation], evidence: &[Citation]) -> CitationScor
     }
     let (c, e) = (united(cited), united(evidence));
     let touching = |spans: &[Citation], others: &[Citation]| {
-        let touches = |a: &Citation| {
-            others.iter().any(|b| a.source == b.source && a.start < b.end && b.start < a.end)
-        };
+        let touches =
+            |a: &Citation| others.iter().any(|b| a.source == b.source && a.start < b.end && b.start < a.end);
         spans.iter().filter(|span| touches(span)).count() as f64 / spans.len().max(1) as f64
     };
     let common = c.iter().map(|(source, ranges)| common(ranges, e.get(source).map_or(&[][..], |r| r))).sum();
