@@ -7,6 +7,7 @@ mod porter;
 mod resample;
 mod roc;
 mod rouge;
+mod schema;
 mod selective;
 mod text;
 
@@ -18,9 +19,11 @@ pub use json::{extract_json, json_exact_match, json_field_accuracy};
 pub use porter::stem;
 pub use resample::{
     Interval, PairedComparison, bootstrap_ci, compare_paired, mean_ci, proportion_ci, sign_test,
+    weighted_bootstrap_ci,
 };
 pub use roc::{RocPoint, auroc, roc_curve};
 pub use rouge::{Overlap, Rouge, Stemming};
+pub use schema::JsonSchema;
 pub use selective::RiskCoverage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,6 +60,20 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Its name in files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ExactMatch => "exact_match",
+            Self::TokenF1 => "token_f1",
+            Self::Rouge1 => "rouge1",
+            Self::Rouge2 => "rouge2",
+            Self::RougeL => "rougeL",
+            Self::RougeLsum => "rougeLsum",
+            Self::JsonExactMatch => "json_exact_match",
+            Self::JsonFieldAccuracy => "json_field_accuracy",
+        }
+    }
+
     /// The score of `prediction`, 0 (wrong) to 1 (right).
     ///
     /// # Errors
