@@ -29,6 +29,7 @@
 //! Prompts are templates and the rest are expressions of Jinja, over the fields of each row.
 
 mod gate;
+mod page;
 mod result;
 mod rows;
 mod run;

@@ -48,7 +48,7 @@ impl Row<'_> {
         format!("{}:{}", name.unwrap_or_default(), self.line)
     }
 
-    pub(super) fn error(&self, reason: impl ToString) -> Error {
+    pub(super) fn error(&self, reason: impl std::fmt::Display) -> Error {
         Error::Row { path: self.path.into(), line: self.line, reason: reason.to_string() }
     }
 

@@ -171,15 +171,14 @@ impl Suite {
             rows.push(choose(model, question, &LikelihoodConfig::default())?);
             progress(rows.len(), questions.len());
         }
-        let picks: [(&str, fn(&ChoiceRow) -> usize); 3] = [
-            ("acc", |row| row.picked),
-            ("acc_norm", |row| row.picked_per_character),
-            ("acc_bytes", |row| row.picked_per_byte),
-        ];
-        let right = |picked: fn(&ChoiceRow) -> usize| {
-            rows.iter().map(|row| f64::from(u8::from(picked(row) == row.gold))).collect()
+        let measure = |picked: fn(&ChoiceRow) -> usize| {
+            self.mean(rows.iter().map(|row| f64::from(u8::from(picked(row) == row.gold))).collect())
         };
-        picks.into_iter().map(|(name, picked)| Ok((name.to_owned(), self.mean(right(picked))?))).collect()
+        Ok(Measures::from([
+            ("acc".into(), measure(|row| row.picked)?),
+            ("acc_norm".into(), measure(|row| row.picked_per_character)?),
+            ("acc_bytes".into(), measure(|row| row.picked_per_byte)?),
+        ]))
     }
 
     fn of_texts(
