@@ -129,11 +129,11 @@ impl Task {
 
     fn finish(self, answer: Answer, watch: &Watch, metered: Metered) -> Outcome {
         let Answer { response, prompt_logprobs } = answer;
-        let cost = self.entry.prices.cost(metered.busy.as_secs_f64(), response.usage);
+        let cost = self.cost(&response, metered);
         let reason = reason(response.finish_reason);
         self.app.metrics.finished(&Finished {
             model: &self.entry.name,
-            route: &response.model,
+            route: route(&response),
             reason,
             prompt_tokens: response.usage.prompt_tokens,
             completion_tokens: response.usage.completion_tokens,
@@ -146,6 +146,12 @@ impl Task {
         self.record(reason, Some(&response), watch, cost);
         let info = self.info(&response, watch, metered, cost);
         Outcome { response, prompt_logprobs, info }
+    }
+
+    /// The machine's time and tokens, and what others charged.
+    fn cost(&self, response: &ChatResponse, metered: Metered) -> f64 {
+        let own = self.entry.prices.cost(metered.busy.as_secs_f64(), response.usage);
+        own + response.cost.unwrap_or(0.0)
     }
 
     fn fail(&self, error: &ApiError, watch: &Watch, metered: Metered) {
@@ -161,7 +167,7 @@ impl Task {
             id: self.id.clone(),
             time: now(),
             model: self.entry.name.clone(),
-            route: response.map_or_else(String::new, |r| r.model.clone()),
+            route: response.map_or_else(String::new, |r| route(r).to_owned()),
             outcome: outcome.to_owned(),
             first_token: watch.first.map(|d| d.as_secs_f64()),
             seconds: watch.began.elapsed().as_secs_f64(),
@@ -191,10 +197,13 @@ impl Task {
     /// What this server tells beyond OpenAI's protocol.
     fn info(&self, response: &ChatResponse, watch: &Watch, metered: Metered, cost: f64) -> Value {
         json!({
-            "route": response.model,
+            "route": route(response),
+            "model": response.model,
             "kind": self.entry.kind,
             "abstained": response.finish_reason == FinishReason::Abstained,
             "confidence": response.confidence,
+            "support": response.support,
+            "agreement": response.agreement,
             "citations": response.citations,
             "cost": {"amount": cost, "currency": self.entry.prices.currency},
             "model_hash": self.entry.model_hash,
@@ -207,6 +216,11 @@ impl Task {
             },
         })
     }
+}
+
+/// Which way an answer took: the router's word for it, else the model that wrote it.
+fn route(response: &ChatResponse) -> &str {
+    response.route.as_deref().unwrap_or(&response.model)
 }
 
 fn total(usage: Usage) -> usize {

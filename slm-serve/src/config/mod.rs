@@ -2,6 +2,7 @@
 
 mod limits;
 mod models;
+mod remote;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ pub use models::{
     AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry,
     RerankerConfig, RouteEntry, RouterEntry,
 };
+pub use remote::{CascadeEntry, CloudEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
 use slm_rag::{ExtractiveConfig, GroundedConfig};
 
+use super::{CascadeEntry, CloudEntry};
 use crate::engine::EngineConfig;
 
 /// Something that answers under a name.
@@ -21,6 +22,10 @@ pub enum ModelEntry {
     Grounded(GroundedEntry),
     /// Several models and who of them is asked.
     Router(RouterEntry),
+    /// A larger model on another machine.
+    Cloud(CloudEntry),
+    /// A local model first, and a larger one where its answer cannot be trusted.
+    Cascade(CascadeEntry),
 }
 
 impl ModelEntry {
@@ -34,6 +39,8 @@ impl ModelEntry {
             Self::Extractive(e) => vec![&e.name],
             Self::Grounded(g) => vec![&g.name],
             Self::Router(r) => vec![&r.name],
+            Self::Cloud(c) => vec![&c.name],
+            Self::Cascade(c) => vec![&c.name],
         }
     }
 
@@ -46,6 +53,8 @@ impl ModelEntry {
             Self::Extractive(extractive) => f(&mut extractive.documents.index),
             Self::Grounded(grounded) => f(&mut grounded.documents.index),
             Self::Router(router) => router.routes.iter_mut().for_each(|r| f(&mut r.detector)),
+            Self::Cloud(cloud) => cloud.budget_file.iter_mut().for_each(f),
+            Self::Cascade(cascade) => f(&mut cascade.trust),
         }
     }
 }

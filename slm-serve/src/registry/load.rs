@@ -1,5 +1,6 @@
 //! From a configuration to what it names.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,10 +8,14 @@ use burn::tensor::Device;
 use slm_core::{CrossEncoder, LocalModel, TextEncoder};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
-use slm_router::{DomainDetector, Route, RouteConfig, Router, RouterConfig};
+use slm_data::{PiiAction, PiiKind, find_pii};
+use slm_router::{
+    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router, RouterConfig,
+    TrustModel,
+};
 
-use super::{Entry, Registry, fingerprint, now};
-use crate::config::{DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
+use super::{Entry, Registry, SharedModel, fingerprint, now};
+use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -28,27 +33,77 @@ pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
     for entry in &config.models {
         match entry {
             ModelEntry::Local(local) => load_local(&mut registry, local, &device)?,
-            ModelEntry::Extractive(e) => {
-                let retriever = retriever(&registry, &e.documents)?;
-                let model = ExtractiveModel::new(retriever, e.extraction.clone())?;
-                let hash = fingerprint(&e.documents.index)?;
-                let entry = Entry::new(&e.name, "extractive", Arc::new(model));
-                registry.models.push(Entry { model_hash: Some(hash), ..entry });
-            }
-            ModelEntry::Grounded(g) => {
-                let inner = named(&registry, &g.model)?;
-                let retriever = retriever(&registry, &g.documents)?;
-                let model = GroundedModel::new(retriever, Arc::clone(&inner.model), g.grounding.clone())?;
-                let entry = Entry { engine: None, kind: "grounded", ..inner };
-                registry.models.push(Entry { name: g.name.clone(), model: Arc::new(model), ..entry });
-            }
-            ModelEntry::Router(router) => {
-                let entry = load_router(&registry, router)?;
+            other => {
+                let entry = load_entry(&registry, other)?;
                 registry.models.push(entry);
             }
         }
     }
     Ok(registry)
+}
+
+/// A model that is made of others, or lies elsewhere.
+fn load_entry(registry: &Registry, entry: &ModelEntry) -> Result<Entry> {
+    match entry {
+        ModelEntry::Extractive(e) => {
+            let retriever = retriever(registry, &e.documents)?;
+            let model = ExtractiveModel::new(retriever, e.extraction.clone())?;
+            let hash = fingerprint(&e.documents.index)?;
+            Ok(Entry { model_hash: Some(hash), ..Entry::new(&e.name, "extractive", Arc::new(model)) })
+        }
+        ModelEntry::Grounded(g) => {
+            let inner = named(registry, &g.model)?;
+            let retriever = retriever(registry, &g.documents)?;
+            let model = GroundedModel::new(retriever, Arc::clone(&inner.model), g.grounding.clone())?;
+            let (name, model) = (g.name.clone(), Arc::new(model));
+            Ok(Entry { engine: None, kind: "grounded", name, model, ..inner })
+        }
+        ModelEntry::Router(router) => load_router(registry, router),
+        ModelEntry::Cloud(cloud) => load_cloud(cloud),
+        ModelEntry::Cascade(cascade) => {
+            let inner = named(registry, &cascade.local)?;
+            let larger = named(registry, &cascade.larger)?.model;
+            let config = CascadeConfig { name: cascade.name.clone(), ..cascade.cascade.clone() };
+            let trust = TrustModel::load(&cascade.trust)?;
+            let model = Cascade::new(Arc::clone(&inner.model), larger, trust, config)?;
+            let (name, model) = (cascade.name.clone(), Arc::new(model));
+            Ok(Entry { engine: None, kind: "cascade", name, model, ..inner })
+        }
+        ModelEntry::Local(local) => Err(Error::config("kind", format!("{} is local", local.name))),
+    }
+}
+
+fn load_cloud(entry: &CloudEntry) -> Result<Entry> {
+    let kinds = entry.redact.kinds.clone();
+    let mut model = CloudModel::new(entry.client.clone())?;
+    if entry.redact.action != PiiAction::Keep {
+        model = model.with_redactor(move |text| redacted(text, &kinds));
+    }
+    if let Some(per_day) = entry.budget_per_day {
+        let mut budget = Budget::new(per_day)?;
+        if let Some(file) = &entry.budget_file {
+            budget = budget.with_file(file)?;
+        }
+        model = model.with_budget(Arc::new(budget));
+    }
+    let model: SharedModel = match entry.cache {
+        Some(cache) => Arc::new(CachedModel::new(model, cache)?),
+        None => Arc::new(model),
+    };
+    Ok(Entry::new(&entry.name, "cloud", model))
+}
+
+/// The text with personal data replaced by its kind.
+fn redacted(text: &str, kinds: &BTreeSet<PiiKind>) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut done = 0;
+    for found in find_pii(text, kinds) {
+        kept.push_str(&text[done..found.start]);
+        kept.push_str(&format!("[{}]", found.kind.label()));
+        done = found.end;
+    }
+    kept.push_str(&text[done..]);
+    kept
 }
 
 fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> Result<()> {
