@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 
+use crate::cascade::CascadeRoute;
 use crate::router::{OnText, deliver};
 use crate::{Clock, Error, Result, SharedModel, SystemClock};
 
@@ -42,8 +43,9 @@ pub struct CacheStats {
 /// A model that is asked the same only once.
 ///
 /// Two requests are the same if all they hold is the same, seed and tools included; the order of fields in JSON does
-/// not count. Only whole answers are kept: none that was cancelled or withheld, no call of a tool, no failure. An answer
-/// from memory has used no tokens, costs nothing and takes the [route](ChatResponse::route) `cache`.
+/// not count. Only whole answers are kept: none that was cancelled or withheld, or stood in for one that failed, no call of
+/// a tool, no failure. An answer from memory has used no tokens, costs nothing and takes the
+/// [route](ChatResponse::route) `cache`.
 pub struct CachedModel {
     model: SharedModel,
     config: CacheConfig,
@@ -131,7 +133,9 @@ impl CachedModel {
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         let response = ask()?;
-        if matches!(response.finish_reason, FinishReason::Stop | FinishReason::Length) {
+        let is_whole = matches!(response.finish_reason, FinishReason::Stop | FinishReason::Length);
+        let stands_in = CascadeRoute::LocalAfterFailure.name();
+        if is_whole && response.route.as_ref().is_none_or(|route| !route.contains(stands_in)) {
             let until = self.clock.now() + Duration::from_secs_f64(self.config.seconds);
             self.memory().keep(key, response.clone(), until, self.config.answers);
         }

@@ -26,6 +26,16 @@ pub enum Error {
         /// The cause, with line and column.
         source: serde_json::Error,
     },
+    /// A line of a log is no query.
+    #[error("{}:{line} is not a query\nhint: write an object with the field `query`, one per line", path.display())]
+    LogLine {
+        /// The log.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The cause.
+        source: serde_json::Error,
+    },
     /// A file holds something else than expected.
     #[error("{path}: expected {expected}, got {got}\nhint: fit and save what it held anew with this version")]
     Format {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod audit;
 mod cache;
 pub mod calibrate;
 pub mod cascade;
@@ -19,6 +20,7 @@ pub mod strategy;
 pub mod triage;
 pub mod trust;
 
+pub use audit::{AuditConfig, AuditLimits, AuditReport, Fit, LogRecord, PolicyCost, audit, read_log};
 pub use cache::{CacheConfig, CacheStats, CachedModel};
 pub use calibrate::{
     Calibration, DetectorReport, Drift, DriftWatch, RiskLimit, SelectiveReport, auroc, false_positive_rate_at,

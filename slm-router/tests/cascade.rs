@@ -266,6 +266,11 @@ fn only_whole_answers_are_kept() -> Outcome {
         cached.chat(&question("a"))?;
         assert_eq!(model.calls(), 2, "{finish:?}");
     }
+    let (unsure, down) = (Model { support: Some(0.1), ..model("small") }, model("large"));
+    down.breaks("before");
+    let cached = CachedModel::new(cascade(&unsure, &down, Fallback::Local)?, CacheConfig::default())?;
+    cached.chat(&question("a"))?;
+    assert_eq!(cached.stats().answers, 0, "it only stands in");
     let model = model("large");
     let cached = CachedModel::new(model.clone(), CacheConfig::default())?;
     cached.stream(&question("a"), &mut |_| ControlFlow::Break(()))?;

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! `intents`: CLINC150, BANKING77 and HWU64, accuracy, and CLINC150's out-of-scope questions told apart. `outcomes`:
-//! RouteLLM's records of a weak and a strong model. `questions`: SelfAware, StrategyQA and Break. `vectors` names a folder
+//! RouteLLM's records of a weak and a strong model. `questions`: SelfAware, HoVer, StrategyQA and Break. `vectors` names a folder
 //! in which vectors are kept from one run to the next.
 
 mod intents;
 mod outcomes;
+mod questions;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -52,6 +53,7 @@ fn main() -> Outcome {
             intents::run(&sets, &config, options.get("only").copied().unwrap_or(""))
         }
         "outcomes" => outcomes::run(&sets),
+        "questions" => questions::run(&sets),
         other => Err(format!("expected what to measure, got {other}").into()),
     }
 }

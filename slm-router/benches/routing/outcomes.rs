@@ -1,10 +1,12 @@
 //! Which questions need the stronger model: RouteLLM's records of Mixtral 8x7B and GPT-4 on MMLU.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use slm_router::{DetectorConfig, Outcome as Record, OutcomeConfig, OutcomeRouter, RoutingCurve, Sample};
 
 use super::{Outcome, Sets, field};
@@ -15,16 +17,8 @@ pub(super) fn run(sets: &Sets) -> Outcome {
     let records = sets.records("routellm/mmlu_outcomes.jsonl.gz")?;
     let prompts = field(&records, "prompt")?;
     let vectors = sets.embed("routellm", &prompts)?;
-    let is_right = |n: usize, model: &str| records[n][model].as_bool().ok_or("a record without an outcome");
-    let mut outcomes = Vec::new();
-    for (n, (vector, text)) in vectors.iter().zip(&prompts).enumerate() {
-        outcomes.push(Record {
-            sample: Sample { vector, text },
-            local_is_right: is_right(n, "mixtral_correct")?,
-            larger_is_right: is_right(n, "gpt4_correct")?,
-        });
-    }
-    outcomes.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    let by_text: BTreeMap<&str, &str> = prompts.iter().copied().zip(field(&records, "subject")?).collect();
+    let outcomes = outcomes(&records, &prompts, &vectors)?;
     let words = Some(DetectorConfig::default());
     let plain = OutcomeConfig { words: None, complexity_weight: 0.0, ..OutcomeConfig::default() };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -40,25 +34,58 @@ pub(super) fn run(sets: &Sets) -> Outcome {
         ("all", &outcomes, OutcomeConfig::default()),
     ] {
         let start = Instant::now();
-        let gains = held_out(outcomes, &config)?;
+        let gains = held_out(outcomes, &config, &|n| n % FOLDS)?;
         print(name, &RoutingCurve::new(&gains, outcomes)?);
         println!("    {:.0} s for {FOLDS} folds", start.elapsed().as_secs_f64());
     }
+    other_subjects(&by_text, &outcomes)?;
     speed(&outcomes)
 }
 
+fn outcomes<'a>(records: &[Value], prompts: &[&'a str], vectors: &'a [Vec<f32>]) -> Outcome<Vec<Record<'a>>> {
+    let is_right = |record: &Value, model: &str| record[model].as_bool().ok_or("a record without an outcome");
+    let mut outcomes = Vec::new();
+    for ((record, text), vector) in records.iter().zip(prompts).zip(vectors) {
+        outcomes.push(Record {
+            sample: Sample { vector, text },
+            local_is_right: is_right(record, "mixtral_correct")?,
+            larger_is_right: is_right(record, "gpt4_correct")?,
+        });
+    }
+    outcomes.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    Ok(outcomes)
+}
+
+/// Subjects never seen: each is in one fold only.
+fn other_subjects(by_text: &BTreeMap<&str, &str>, outcomes: &[Record<'_>]) -> Outcome {
+    let mut subjects: Vec<&str> = by_text.values().copied().collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let fold = |n: usize| {
+        let subject = by_text.get(outcomes[n].sample.text).copied().unwrap_or_default();
+        subjects.binary_search(&subject).unwrap_or(0) % FOLDS
+    };
+    let gains = held_out(outcomes, &OutcomeConfig::default(), &fold)?;
+    print("all, other subjects", &RoutingCurve::new(&gains, outcomes)?);
+    Ok(())
+}
+
 /// The gain of each query by a router that was fitted to the other folds.
-fn held_out(outcomes: &[Record<'_>], config: &OutcomeConfig) -> Outcome<Vec<f64>> {
+fn held_out(
+    outcomes: &[Record<'_>],
+    config: &OutcomeConfig,
+    fold_of: &dyn Fn(usize) -> usize,
+) -> Outcome<Vec<f64>> {
     let mut gains = vec![0.0; outcomes.len()];
     for fold in 0..FOLDS {
         let others: Vec<Record<'_>> = outcomes
             .iter()
             .enumerate()
-            .filter(|(n, _)| n % FOLDS != fold)
+            .filter(|(n, _)| fold_of(*n) != fold)
             .map(|(_, outcome)| *outcome)
             .collect();
         let router = OutcomeRouter::fit(&others, config)?;
-        for (n, outcome) in outcomes.iter().enumerate().filter(|(n, _)| n % FOLDS == fold) {
+        for (n, outcome) in outcomes.iter().enumerate().filter(|(n, _)| fold_of(*n) == fold) {
             gains[n] = router.gain(outcome.sample)?;
         }
     }

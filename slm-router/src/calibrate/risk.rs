@@ -66,15 +66,19 @@ impl RiskLimit {
         }
         let mut sorted = examples.to_vec();
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        // Fewer than this cannot pass the test even without an error; where to start must not depend on the errors.
+        // Fewer than this cannot pass the test even without an error.
         let least = (self.delta.ln() / (1.0 - self.max_error).ln()).ceil() as usize;
+        // Where to test must not depend on the errors. One bad example among few would end the sequence at once, so it
+        // begins with some, and goes on in steps.
+        let mut next = (2 * least).max(examples.len() / 10).min(examples.len()).max(least);
         let (mut standing, mut errors, mut best) = (0, 0, None);
         for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
             standing += tied.len();
             errors += tied.iter().filter(|(_, right)| !right).count();
-            if standing < least {
+            if standing < next {
                 continue;
             }
+            next = standing + (examples.len() / 50).max(1);
             if binomial_cdf(errors, standing, self.max_error) > self.delta {
                 break;
             }
@@ -129,17 +133,17 @@ mod tests {
     fn the_limit_is_broken_no_more_often_than_stated() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let limit = RiskLimit { max_error: 0.2, delta: 0.1 };
-        let (rounds, mut broken, mut coverage) = (2000, 0, 0.0);
+        let (rounds, mut broken, mut coverage) = (2000, 0_u32, 0.0);
         for _ in 0..rounds {
             // Above a threshold t stand scores of mean (1 + t) / 2, so that the true error is (1 - t) / 2.
             if let Ok(report) = limit.fit(&drawn(300, &mut rng)) {
-                broken += usize::from((1.0 - report.threshold) / 2.0 > limit.max_error);
+                broken += u32::from((1.0 - report.threshold) / 2.0 > limit.max_error);
                 coverage += report.coverage() / f64::from(rounds);
             }
         }
         assert!(f64::from(broken) / f64::from(rounds) < 0.12, "{broken}");
         // 0.4 would be the most that keeps the limit.
-        assert!(coverage > 0.25 && coverage < 0.4, "{coverage}");
+        assert!(coverage > 0.2 && coverage < 0.4, "{coverage}");
     }
 
     #[test]

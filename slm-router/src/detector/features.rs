@@ -11,11 +11,11 @@ use super::shapes::{Token, tokens};
 /// does not spell out the texts it was fitted on.
 pub(crate) type Sparse = Vec<(u32, f32)>;
 
-/// How often each feature occurs, by kind.
+/// How often each feature occurs, by kind, sorted by feature.
 #[derive(Debug, Default)]
 struct Counts {
-    words: BTreeMap<u32, u32>,
-    grams: BTreeMap<u32, u32>,
+    words: Vec<(u32, u32)>,
+    grams: Vec<(u32, u32)>,
 }
 
 /// Turns texts into unit vectors, with document frequencies learned from the texts it was fitted on.
@@ -34,7 +34,7 @@ impl Vectorizer {
         for text in texts {
             documents += 1;
             let counts = count(text, config);
-            for feature in counts.words.into_keys().chain(counts.grams.into_keys()) {
+            for (feature, _) in counts.words.into_iter().chain(counts.grams) {
                 *frequencies.entry(feature).or_insert(0) += 1;
             }
         }
@@ -55,10 +55,10 @@ impl Vectorizer {
     }
 
     /// Sublinear term frequency times inverse document frequency, with squares that sum to `share`.
-    fn weigh(&self, counts: &BTreeMap<u32, u32>, share: f64) -> Sparse {
+    fn weigh(&self, counts: &[(u32, u32)], share: f64) -> Sparse {
         let weights: Vec<(u32, f64)> = counts
             .iter()
-            .map(|(&feature, &n)| (feature, (1.0 + f64::from(n).ln()) * self.idf(feature)))
+            .map(|&(feature, n)| (feature, (1.0 + f64::from(n).ln()) * self.idf(feature)))
             .collect();
         let norm = weights.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
         let scale = if norm > 0.0 { share.sqrt() / norm } else { 0.0 };
@@ -84,37 +84,43 @@ impl Vectorizer {
 
 fn count(text: &str, config: &DetectorConfig) -> Counts {
     let tokens = tokens(text);
-    let mut counts = Counts::default();
-    let mut words = |kind, text: &str| *counts.words.entry(hash(kind, text)).or_insert(0) += 1;
+    let (mut words, mut grams) = (Vec::with_capacity(2 * tokens.len()), Vec::new());
     for token in &tokens {
-        words(b'w', token.as_str());
+        words.push(hash(b'w', token.as_str().bytes()));
     }
     for (first, second) in tokens.iter().zip(tokens.iter().skip(1)) {
-        words(b'b', &format!("{} {}", first.as_str(), second.as_str()));
+        words.push(hash(b'b', first.as_str().bytes().chain([b' ']).chain(second.as_str().bytes())));
     }
     for token in &tokens {
         if let Token::Word(word) = token {
-            count_grams(word, config, &mut counts.grams);
+            push_grams(word, config, &mut grams);
         }
     }
-    counts
+    Counts { words: tally(words), grams: tally(grams) }
+}
+
+fn tally(mut features: Vec<u32>) -> Vec<(u32, u32)> {
+    features.sort_unstable();
+    let same = features.chunk_by(|a, b| a == b);
+    same.filter_map(|same| Some((*same.first()?, same.len() as u32))).collect()
 }
 
 /// Character n-grams of a word between marks, so that beginnings and ends differ from middles.
-fn count_grams(word: &str, config: &DetectorConfig, grams: &mut BTreeMap<u32, u32>) {
-    let marked: Vec<char> = std::iter::once('_').chain(word.chars()).chain(['_']).collect();
+fn push_grams(word: &str, config: &DetectorConfig, grams: &mut Vec<u32>) {
+    let marked = format!("_{word}_");
+    let starts: Vec<usize> = marked.char_indices().map(|(at, _)| at).chain([marked.len()]).collect();
     for n in config.min_gram..=config.max_gram {
-        for gram in marked.windows(n) {
-            let gram: String = gram.iter().collect();
-            *grams.entry(hash(b'c', &gram)).or_insert(0) += 1;
+        for (start, end) in starts.iter().zip(starts.iter().skip(n)) {
+            let gram = marked.as_bytes().get(*start..*end).unwrap_or_default();
+            grams.push(hash(b'c', gram.iter().copied()));
         }
     }
 }
 
 /// FNV-1a, folded to 32 bits: stable across platforms and releases.
-fn hash(kind: u8, text: &str) -> u32 {
+fn hash(kind: u8, bytes: impl Iterator<Item = u8>) -> u32 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let full = text.bytes().fold(step(0xcbf2_9ce4_8422_2325, kind), step);
+    let full = bytes.fold(step(0xcbf2_9ce4_8422_2325, kind), step);
     ((full >> 32) ^ full) as u32
 }
 
@@ -151,6 +157,6 @@ mod tests {
     #[test]
     fn hashes_are_those_of_fnv_1a() {
         // The published 64-bit value of "foobar" is 85944171f73967e8.
-        assert_eq!(hash(b'f', "oobar"), 0x8594_4171 ^ 0xf739_67e8);
+        assert_eq!(hash(b'f', "oobar".bytes()), 0x8594_4171 ^ 0xf739_67e8);
     }
 }

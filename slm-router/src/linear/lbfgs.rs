@@ -45,27 +45,26 @@ pub(crate) fn minimize(
             direction = gradient.iter().map(|g| -g).collect();
             slope = dot(&direction, &gradient);
         }
-        let mut length = if steps.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
+        let first = if steps.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
         let mut next_gradient = vec![0.0; at.len()];
-        let next = loop {
+        let next = halvings(first).find_map(|length| {
             let trial: Vec<f32> = at.iter().zip(&direction).map(|(x, d)| x + length as f32 * d).collect();
-            let trial_value = function(&trial, &mut next_gradient);
-            if trial_value <= value + SUFFICIENT * length * slope {
-                value = trial_value;
-                break Some(trial);
-            }
-            length /= 2.0;
-            if length < 1e-6 {
-                break None;
-            }
-        };
-        let Some(next) = next else {
+            let found = function(&trial, &mut next_gradient);
+            (found <= value + SUFFICIENT * length * slope).then_some((trial, found))
+        });
+        let Some((next, found)) = next else {
             break;
         };
+        value = found;
         remember(&mut steps, difference(&next, &at), difference(&next_gradient, &gradient));
         (at, gradient) = (next, next_gradient);
     }
     at
+}
+
+/// Lengths of a step to try.
+fn halvings(first: f64) -> impl Iterator<Item = f64> {
+    std::iter::successors(Some(first), |length| (*length > 1e-6).then_some(length / 2.0))
 }
 
 /// Minus the inverse curvature times the gradient, by the two-loop recursion.
