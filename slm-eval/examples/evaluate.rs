@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use slm_core::LocalModel;
+use slm_eval::report::number;
 use slm_eval::suite::Subject;
 use slm_eval::{Suite, SuiteResult};
 
@@ -50,9 +51,10 @@ fn run(arguments: &[String]) -> Outcome<bool> {
     result.report()?.write_html(&path.with_extension("html"))?;
     for task in &result.tasks {
         for (name, measure) in &task.measures {
-            let interval =
-                measure.interval.map_or_else(String::new, |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
-            println!("{:<16} {name:<24} {:>10.4}{interval}", task.name, measure.value);
+            let interval = measure
+                .interval
+                .map_or_else(String::new, |i| format!("  [{}, {}]", number(i.low), number(i.high)));
+            println!("{:<16} {name:<24} {:>12}{interval}", task.name, number(measure.value));
         }
     }
     for verdict in &result.verdicts {

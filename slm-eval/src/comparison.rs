@@ -93,7 +93,7 @@ impl Comparison {
 
     /// The comparison as a page: quality over cost and over latency, all figures, and what changing over saves.
     pub fn report(&self) -> Report {
-        let cost = format!("{} per query", self.currency);
+        let cost = format!("{} per 1,000 queries", self.currency);
         let plot = |title: &str, label: &str, x: fn(&Standing) -> f64| {
             let chart = Scatter::new(title, label, "Mean score");
             self.standings.iter().fold(chart, |c, s| c.point(&s.name, x(s), s.score, Some(s.interval)))
@@ -101,7 +101,7 @@ impl Comparison {
         let overview = Section::new("Quality, cost and latency")
             .with(self.figures())
             .text("The dotted line joins what no other contender beats in both.")
-            .with(plot("Quality over cost", &cost, |s| s.per_query))
+            .with(plot("Quality over cost", &cost, |s| 1e3 * s.per_query))
             .with(plot("Quality over latency", "Median seconds per answer", |s| s.median_seconds));
         let mut report = Report::new(&self.title, format!("Compared with {}.", self.baseline))
             .with(overview)
@@ -120,7 +120,11 @@ impl Comparison {
         let mut figures = Vec::new();
         figures.extend(best.map(|s| KeyFigure::new("Best score", format!("{:.3}", s.score), &s.name)));
         figures.extend(cheapest.map(|(s, cost)| {
-            KeyFigure::new(format!("Least {} per right answer", self.currency), number(cost), &s.name)
+            KeyFigure::new(
+                format!("Least {} per 1,000 right answers", self.currency),
+                number(1e3 * cost),
+                &s.name,
+            )
         }));
         figures
             .extend(fastest.map(|s| KeyFigure::new("Fastest, median", seconds(s.median_seconds), &s.name)));
@@ -142,8 +146,8 @@ impl Comparison {
     }
 
     fn speed(&self) -> Table {
-        let (query, right) =
-            (format!("{} per query", self.currency), format!("{} per right answer", self.currency));
+        let query = format!("{} per 1,000 queries", self.currency);
+        let right = format!("{} per 1,000 right answers", self.currency);
         let header = [
             "Contender",
             "Median",
@@ -159,10 +163,10 @@ impl Comparison {
             let mebibytes = s.peak_memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round());
             let cells = [
                 s.name.clone(),
-                seconds(s.median_seconds),
-                seconds(s.p99_seconds),
-                number(s.per_query),
-                s.per_correct.map_or_else(|| "none right".into(), number),
+                whole(&seconds(s.median_seconds)),
+                whole(&seconds(s.p99_seconds)),
+                number(1e3 * s.per_query),
+                s.per_correct.map_or_else(|| "none right".into(), |cost| number(1e3 * cost)),
                 or_none(s.goodput),
                 or_none(mebibytes),
                 or_none(s.joules_per_query),
@@ -243,8 +247,13 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, before: &T, after: &T) -> Re
     Err(Error::Unpaired { what: what.into(), before: format!("{before:?}"), after: format!("{after:?}") })
 }
 
+/// A number and its unit, which stay on one line.
+fn whole(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
 fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share).replace('-', "−")
+    whole(&format!("{:.1} %", 100.0 * share).replace('-', "−"))
 }
 
 fn signed(value: f64) -> String {

@@ -101,8 +101,7 @@ mod tests {
     fn the_peak_is_seen_after_it_is_over() {
         let before = peak_memory().expect("a Linux system");
         let block = vec![1_u8; 64 << 20];
-        assert!(block.iter().any(|b| *b == 1));
-        drop(block);
+        drop(std::hint::black_box(block));
         let after = peak_memory().expect("a Linux system");
         assert!(after >= before && after > 64 << 20, "{before} then {after}");
     }

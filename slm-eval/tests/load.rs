@@ -1,10 +1,12 @@
 //! Load on a model that takes the time it is told.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
+use burn::tensor::Device;
+use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, LocalModel, Usage};
 use slm_eval::load::{Arrivals, LoadConfig, LoadReport, Objective, Timing};
 use slm_eval::{Error, Result, measure_load};
 
@@ -87,6 +89,20 @@ fn an_open_load_counts_from_when_requests_come() -> Result<()> {
     let config = config(Arrivals::Open { per_second: 20.0, clients: 8 }, 5);
     let report = measure_load(&model, &[ChatRequest::question("a")], &config)?;
     assert!(report.queued.p50 < 0.05 && report.seconds > 0.05, "{report:?}");
+    Ok(())
+}
+
+#[test]
+fn a_local_model_answers_several_at_once() -> Result<()> {
+    let llama = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slm-core/tests/goldens/llama");
+    let model = LocalModel::load(&llama, &Device::flex())?;
+    let mut request = ChatRequest::question("One two three");
+    request.generation.max_new_tokens = 6;
+    let report = measure_load(&model, &[request], &config(Arrivals::Closed { clients: 2 }, 4))?;
+    assert_eq!((report.failed, report.timings.len()), (0, 4));
+    let written: usize = report.timings.iter().map(|t| t.usage.completion_tokens).sum();
+    assert!(written > 0 && report.tokens_per_second > 0.0);
+    assert_eq!(report.peak_memory.is_some(), cfg!(target_os = "linux"));
     Ok(())
 }
 

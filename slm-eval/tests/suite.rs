@@ -59,6 +59,7 @@ kind = "answers"
 system = "You repeat {{ kind }}."
 prompt = "Say: {{ word }}"
 answers = "accepted"
+group = "{{ kind }}"
 evidence = "[{'source': 'book', 'start': 5, 'end': 15}]"
 metrics = ["exact_match", "rougeL"]
 
@@ -109,7 +110,12 @@ fn answers_are_measured_and_gates_say_why() -> Result<()> {
     assert!((value("cost_per_query") - 0.001 * 39.0 / 40.0).abs() < 1e-12);
     // All wrong answers are the least sure ones.
     assert!(value("excess_aurc").abs() < 1e-12 && value("aurc") > 0.0 && value("brier") < 0.05);
-    assert_eq!(task.evaluation.as_ref().map(|e| e.rows.len()), Some(40));
+    let rows = task.evaluation.as_ref().map(|e| e.rows.as_slice()).unwrap_or_default();
+    assert_eq!((rows.len(), rows[0].source.as_str()), (40, "words"));
+    assert_eq!((rows[0].gold.as_str(), rows[0].also_right.as_slice()), ("x", &["W0!".to_owned()][..]));
+    assert!(rows[39].has_no_answer() && rows[39].correct, "withheld, as it should");
+    let page = baseline.report()?.to_html()?;
+    assert!(page.contains("failed 1 of 2 gates") && page.contains("citation_recall"));
 
     for (wrong, passed) in [(4, true), (5, true), (20, false), (30, false)] {
         let result = run(&path, wrong, Some(&baseline))?;
@@ -200,7 +206,7 @@ fn likelihoods_and_instructions_are_tasks_too() -> Result<()> {
     let model = LocalModel::load(&llama, &Device::flex())?;
     let mut seen = Vec::new();
     let result = suite.run(Subject::Local(&model), None, &mut |task, done, all| {
-        seen.push(format!("{task} {done}/{all}"))
+        seen.push(format!("{task} {done}/{all}"));
     })?;
     assert_eq!(seen, ["pick 1/2", "pick 2/2", "read 1/2", "read 2/2", "obey 1/1"]);
     let value = |task: &str, name: &str| result.task(task).map(|t| t.measures[name].value);

@@ -113,7 +113,8 @@ impl Gate {
             return (false, format!("task {} asks something else than the baseline's", self.task));
         }
         let sign = if measure.lower_is_better { 1.0 } else { -1.0 };
-        let loss = sign * (measure.value - before.value);
+        // Without a difference it is 0, not -0.
+        let loss = sign * (measure.value - before.value) + 0.0;
         let said = format!("worse than {} by {loss:.4}; at most {allowed}", baseline.model);
         if measure.rows.is_empty() || measure.rows.len() != before.rows.len() {
             return (loss <= allowed, said);

@@ -108,6 +108,9 @@ pub enum TaskKind {
         /// Expression of the evidence: a list of `{source, start, end}`, in bytes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<String>,
+        /// Template of the part of the task that the row belongs to; reports sum up by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
         /// How answers are scored.
         metrics: Vec<Metric>,
         /// A JSON schema that answers are held against.

@@ -42,10 +42,9 @@ pub(super) fn read<'a>(path: &'a PathBuf, limit: Option<usize>) -> Result<Vec<Ro
 }
 
 impl Row<'_> {
-    /// Where it stands, for reports.
-    pub(super) fn place(&self) -> String {
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        format!("{}:{}", name.unwrap_or_default(), self.line)
+    /// The name of its file.
+    pub(super) fn file(&self) -> String {
+        self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
     pub(super) fn error(&self, reason: impl std::fmt::Display) -> Error {

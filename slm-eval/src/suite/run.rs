@@ -266,10 +266,11 @@ struct Span {
 }
 
 fn item(row: &Row<'_>, kind: &TaskKind) -> Result<Item> {
-    let TaskKind::Answers { prompt, system, answers, evidence, .. } = kind else {
+    let TaskKind::Answers { prompt, system, answers, evidence, group, .. } = kind else {
         return Err(row.error("this task has no answers"));
     };
-    let mut item = Item::new(row.fill(prompt)?, row.texts(answers)?, row.place());
+    let group = group.as_ref().map_or_else(|| Ok(row.file()), |group| row.fill(group))?;
+    let mut item = Item::new(row.fill(prompt)?, row.texts(answers)?, group);
     if let Some(system) = system {
         item.messages.insert(0, Message::system(row.fill(system)?));
     }
@@ -289,5 +290,5 @@ fn choice(row: &Row<'_>, prompt: &str, choices: &str, answer: &str) -> Result<Ch
     };
     let gold = gold.filter(|gold| *gold < texts.len());
     let gold = gold.ok_or_else(|| row.error(format!("`{answer}` is none of the {} choices", texts.len())))?;
-    Ok(Choices { context: row.fill(prompt)?, choices: texts, gold, source: row.place() })
+    Ok(Choices { context: row.fill(prompt)?, choices: texts, gold, source: row.file() })
 }

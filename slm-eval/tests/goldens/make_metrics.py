@@ -17,6 +17,7 @@ from rouge_score import rouge_scorer
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error
+from torchmetrics.functional.text import squad
 
 TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 STEMS = """abandon abil accept activ adapt add adjust agree allow analy appli argu arrang assert at bath be bel big
@@ -68,7 +69,7 @@ def rouge(rng):
 
 def stems(rng):
     words = sorted({stem + suffix for stem in STEMS for suffix in SUFFIXES} | set(STEMS))
-    words = rng.sample(words, 2000) + ["skies", "dying", "innings", "exceed", "proceed", "howe", "ties", "dies"]
+    words = rng.sample(words, 1500) + ["skies", "dying", "innings", "exceed", "proceed", "howe", "ties", "dies"]
     stemmer = PorterStemmer()
     return " ".join(f"{word}:{stemmer.stem(word)}" for word in words)
 
@@ -98,9 +99,22 @@ def sureness(rng):
     return cases
 
 
+def answers(rng):
+    """SQuAD's exact match and F1, of the accepted answer that fits best."""
+    pieces = ["the", "a", "An", "cat", "Cats", "sat,", "on", "mat.", "U.S.A.", "42", "state-of-the-art", "naïve", "(grey)", "“mat”", "a–b"]
+    phrase = lambda: " ".join(rng.choice(pieces) for _ in range(rng.randint(0, 5)))
+    cases = []
+    for _ in range(80):
+        golds = [phrase() for _ in range(rng.randint(1, 4))]
+        text = rng.choice([rng.choice(golds).upper(), phrase(), rng.choice(golds) + " " + phrase()])
+        found = squad({"prediction_text": text, "id": "0"}, {"answers": {"text": golds, "answer_start": [0] * len(golds)}, "id": "0"})
+        cases.append([text, golds, found["exact_match"].item() / 100, found["f1"].item() / 100])
+    return cases
+
+
 def main():
     rng = random.Random(11)
-    goldens = {"stems": stems(rng), "rouge": rouge(rng), "sureness": sureness(rng)}
+    goldens = {"stems": stems(rng), "rouge": rouge(rng), "answers": answers(random.Random(4)), "sureness": sureness(rng)}
     path = Path(__file__).with_name("metrics.json")
     path.write_text(json.dumps(goldens, ensure_ascii=False, separators=(",", ":")) + "\n")
     print(path, path.stat().st_size)

@@ -125,7 +125,7 @@ fn draw_point(m: &mut Markup, frame: &Frame, index: usize, point: &ScatterPoint)
     });
 }
 
-/// Names beside the points, moved down where another one stands already.
+/// Names above the points, to their right, moved down where another one stands already.
 fn draw_names(m: &mut Markup, frame: &Frame, points: &[ScatterPoint]) {
     const LINE: f64 = 15.0;
     const LETTER: f64 = 7.0;
@@ -136,8 +136,9 @@ fn draw_names(m: &mut Markup, frame: &Frame, points: &[ScatterPoint]) {
         let width = LETTER * point.name.chars().count() as f64;
         let right = frame.px(point.x) + 10.0;
         let fits = right + width < frame.left + frame.width;
-        let (class, left) = if fits { ("value", right) } else { ("value end", right - 20.0 - width) };
-        let mut y = frame.py(point.y) + 4.0;
+        let (class, left) =
+            if fits { ("value label", right) } else { ("value label end", right - 20.0 - width) };
+        let mut y = frame.py(point.y) - 9.0;
         while taken.iter().any(|[l, w, at]| (at - y).abs() < LINE && left < l + w && *l < left + width) {
             y += LINE;
         }
