@@ -1,17 +1,12 @@
 //! How likely the model found what it said.
 
+use slm_kernels::rows;
+
 use crate::chat::{Confidence, TokenLogprob, TopLogprob};
 
 /// Natural-log probability of `id` under `logits`.
 pub(super) fn log_probability(logits: &[f32], id: u32) -> f32 {
-    let (top, sum) = normaliser(logits);
-    (f64::from(logits[id as usize] - top) - sum.ln()) as f32
-}
-
-/// The largest logit, and the sum of exponentials relative to it.
-fn normaliser(logits: &[f32]) -> (f32, f64) {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    (top, logits.iter().map(|l| f64::from((l - top).exp())).sum())
+    logits[id as usize] - rows::entropy(logits)[0]
 }
 
 /// Log-probabilities of an answer, token by token.
@@ -31,16 +26,9 @@ impl Recorder {
 
     /// Records `id`, chosen under `logits`.
     pub(super) fn push(&mut self, logits: &[f32], id: u32) {
-        let (top, sum) = normaliser(logits);
-        let log_sum = sum.ln() as f32;
-        let logprob = |l: f32| l - top - log_sum;
-        // H = log Σe^l − Σ p·l, in one pass over what matters.
-        let weighted: f64 = logits
-            .iter()
-            .filter(|l| **l > f32::NEG_INFINITY)
-            .map(|l| f64::from((l - top).exp()) * f64::from(l - top))
-            .sum();
-        self.entropies += sum.ln() - weighted / sum;
+        let [log_sum, entropy] = rows::entropy(logits);
+        let logprob = |l: f32| l - log_sum;
+        self.entropies += f64::from(entropy);
         let best = most_likely(logits, self.top.max(2));
         let probability = |rank: usize| best.get(rank).map_or(0.0, |b| f64::from(logprob(b.1)).exp());
         self.margins += probability(0) - probability(1);

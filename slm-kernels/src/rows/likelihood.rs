@@ -46,6 +46,12 @@ pub fn kl_divergence(reference: &[f32], logits: &[f32], width: usize, out: &mut 
     run(logits, width, Truth::Logits(reference), out).map(|_| ())
 }
 
+/// The logarithm of the sum of exponentials of one row of logits, and the entropy of its softmax, in nats: what takes a logit
+/// to a log-probability, and how open the choice was.
+pub fn entropy(logits: &[f32]) -> [f32; 2] {
+    Level::best().run(Entropy { logits })
+}
+
 /// The gradient of [`log_prob`] or [`kl_divergence`] with respect to `logits`, in their place; `slopes` are those of `out`.
 ///
 /// # Errors
@@ -225,6 +231,29 @@ fn divergence<S: Simd>(s: S, [reference, logits]: [&[f32]; 2], [other, own]: [f3
         }
     }
     s.sum(sums)
+}
+
+pub(crate) struct Entropy<'a> {
+    pub(crate) logits: &'a [f32],
+}
+
+impl Kernel for Entropy<'_> {
+    type Out = [f32; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> [f32; 2] {
+        let own = log_sum_exp(s, self.logits);
+        let (center, mut sums) = (s.splat(own), s.splat(0.0));
+        // What has no weight may be infinite.
+        let least = s.splat(-1e30);
+        for at in (0..self.logits.len()).step_by(S::LANES) {
+            // SAFETY: cut to the row.
+            let x = unsafe { load_or_none(s, self.logits.as_ptr().add(at), self.logits.len() - at) };
+            let x = s.sub(s.at_least(x, least), center);
+            sums = s.fma(exp(s, x), x, sums);
+        }
+        [own, -s.sum(sums)]
+    }
 }
 
 struct RowBackward<'a> {

@@ -133,6 +133,21 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn entropies(width in 1_usize..9000, height in 0.1_f32..60.0, masked in 0_usize..7) {
+        let mut logits = wave(width, 0.37, height);
+        logits.iter_mut().skip(1).step_by(7).take(masked).for_each(|x| *x = f32::NEG_INFINITY);
+        let want = scalar::entropy(&logits);
+        for level in Level::available() {
+            let got = level.run(Entropy { logits: &logits });
+            assert_within(2e-5, &got, &want, "entropy");
+        }
+    }
+}
+
 #[test]
 fn likelihoods_of_the_public_functions() {
     let logits = [0.0, 1.0, 2.0, -1.0, 0.5, f32::NEG_INFINITY];

@@ -33,6 +33,8 @@ pub(super) struct Parameters {
     top_k: Option<i64>,
     min_p: Option<f32>,
     repetition_penalty: Option<f32>,
+    #[serde(default)]
+    ignore_eos: bool,
     response_format: Option<ResponseFormat>,
     guided_json: Option<Value>,
     guided_regex: Option<String>,
@@ -97,6 +99,11 @@ impl Parameters {
     pub(super) fn generation(&self, entry: &Entry, limits: &Limits) -> Result<GenerationConfig, ApiError> {
         let asked = self.max_completion_tokens.or(self.max_tokens);
         let temperature = self.temperature.unwrap_or(entry.temperature);
+        let mut logit_bias = self.logit_bias.clone().unwrap_or_default();
+        if self.ignore_eos {
+            let ends = entry.engine.iter().flat_map(|e| &e.local().eos);
+            logit_bias.extend(ends.map(|id| (*id, f32::NEG_INFINITY)));
+        }
         let config = GenerationConfig {
             max_new_tokens: asked.unwrap_or(limits.max_tokens).min(limits.max_tokens),
             temperature,
@@ -106,7 +113,7 @@ impl Parameters {
             repetition_penalty: self.repetition_penalty.unwrap_or(1.0),
             presence_penalty: self.presence_penalty.unwrap_or(0.0),
             frequency_penalty: self.frequency_penalty.unwrap_or(0.0),
-            logit_bias: self.logit_bias.clone().unwrap_or_default(),
+            logit_bias,
             seed: self.seed.map_or_else(rand::random, i64::cast_unsigned),
             stop: self.stop.clone().map(OneOrMany::into_vec).unwrap_or_default(),
             constraint: self.constraint()?,
