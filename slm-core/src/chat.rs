@@ -4,6 +4,7 @@
 //! [`LanguageModel`], so that each can stand wherever another does.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +184,9 @@ pub struct ChatRequest {
     /// Further variables of the chat template, such as `enable_thinking`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub template_variables: serde_json::Map<String, serde_json::Value>,
+    /// Who asks, for limits and fair shares; no part of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl ChatRequest {
@@ -399,6 +403,20 @@ impl<M: LanguageModel + ?Sized> LanguageModel for &M {
 }
 
 impl<M: LanguageModel + ?Sized> LanguageModel for Box<M> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<ChatResponse> {
+        (**self).stream(request, on_text)
+    }
+}
+
+impl<M: LanguageModel + ?Sized> LanguageModel for Arc<M> {
     fn name(&self) -> &str {
         (**self).name()
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use slm_core::generate::{BatchRequest, Generated, Lookup, PrefixCache};
+use slm_core::generate::{Batch, BatchRequest, Generated, Lookup, PrefixCache};
 use slm_core::{FinishReason, GenerationConfig, LocalModel, Result};
 
 fn model(family: &str) -> LocalModel {
@@ -94,6 +94,54 @@ fn requests_of_a_batch_do_not_see_each_other() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn prompts_read_in_parts_beside_others_give_the_same_answers() -> Result<()> {
+    for family in ["qwen3", "gemma3", "phi3", "dynamic"] {
+        let model = model(family);
+        let requests: Vec<(Vec<u32>, GenerationConfig)> =
+            (0..4).map(|i| (prompt(i, 5 + 17 * i), sampled(u64::from(i)))).collect();
+        let mut batch = Batch::new(&model).with_part(8);
+        let mut done = Vec::new();
+        let mut waiting = requests.iter().enumerate();
+        for pass in 0.. {
+            // One more request every third pass, among answers under way.
+            if pass % 3 == 0
+                && let Some((index, (prompt, config))) = waiting.next()
+            {
+                batch.push(index as u64, model.prepare_ids(prompt.clone(), config)?)?;
+            }
+            if batch.is_empty() && waiting.len() == 0 {
+                break;
+            }
+            done.extend(batch.step(&mut |_, _| ControlFlow::Continue(())));
+        }
+        assert_eq!(done.len(), requests.len());
+        for (index, made) in done {
+            let (prompt, config) = &requests[index as usize];
+            assert_eq!(made?, run(&model, prompt, config)?, "{family}, request {index}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_prompt_is_cancelled_between_its_parts() -> Result<()> {
+    let model = model("qwen3");
+    let mut batch = Batch::new(&model).with_part(8);
+    batch.push(7, model.prepare_ids(prompt(1, 40), &sampled(1))?)?;
+    let mut calls = 0;
+    let mut stop = |_: u64, _: &str| {
+        calls += 1;
+        if calls == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    assert!(batch.step(&mut stop).is_empty());
+    let done = batch.step(&mut stop);
+    assert!(batch.is_empty());
+    let [(7, Ok(made))] = done.as_slice() else { panic!("{done:?}") };
+    assert_eq!((made.ids.len(), made.finish_reason), (0, FinishReason::Cancelled));
     Ok(())
 }
 

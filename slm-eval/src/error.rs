@@ -71,6 +71,34 @@ pub enum Error {
         /// Name of the model.
         model: String,
     },
+    /// A task that asks for likelihoods of a model that only answers.
+    #[error(
+        "task {task} measures likelihoods, which {model} does not tell\nhint: run it on a model of this machine"
+    )]
+    NoLikelihood {
+        /// Name of the model.
+        model: String,
+        /// Name of the task.
+        task: String,
+    },
+    /// A file that is no suite.
+    #[error("{path}: {reason}")]
+    Suite {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A row that does not fit its task.
+    #[error("{path}:{line}: {reason}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A part of a report that cannot be drawn.
     #[error("report: {part}: {reason}")]
     Report {

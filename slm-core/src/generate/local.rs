@@ -6,14 +6,14 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::json;
 
-use super::answer::AnswerText;
 use super::logprobs::log_probability;
-use super::sequence::{OnText, Sequence, Special};
-use super::{GenerationConfig, Grammars, PrefixCache};
-use crate::chat::{ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, Usage};
+use super::{Batch, GenerationConfig, Grammars, PrefixCache};
+use crate::chat::{
+    ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, ToolCall, Usage,
+};
 use crate::config::ids_of;
 use crate::gguf::{self, GgufFile};
-use crate::model::{Continuation, FloatType, LoadOptions, write_atomically};
+use crate::model::{FloatType, LoadOptions, write_atomically};
 use crate::nn::KvCache;
 use crate::text::{ChatTemplate, Tokenizer, read_json};
 use crate::{CausalLm, Error, Result};
@@ -40,8 +40,14 @@ pub struct LocalModel {
 /// What a decode loop made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// The text, without the stop string that ended it.
+    /// The text, without the stop string that ended it; of a chat without its thoughts and calls.
     pub text: String,
+    /// Of a chat: what the model thought before it answered, where its template marks it.
+    pub reasoning: Option<String>,
+    /// Of a chat: the calls of tools that the model asks for.
+    pub tool_calls: Vec<ToolCall>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
     /// The ids, the end-of-sequence token included where one came.
     pub ids: Vec<u32>,
     /// Per id, under the unmodified distribution; empty unless asked for.
@@ -52,6 +58,20 @@ pub struct Generated {
     pub confidence: Option<Confidence>,
     /// Why it ended.
     pub finish_reason: FinishReason,
+}
+
+impl Generated {
+    /// The same as the answer of the model `name`.
+    pub fn into_response(self, name: &str) -> ChatResponse {
+        let usage = Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.ids.len() };
+        ChatResponse {
+            logprobs: (!self.logprobs.is_empty()).then_some(self.logprobs),
+            confidence: self.confidence,
+            reasoning: self.reasoning,
+            tool_calls: self.tool_calls,
+            ..ChatResponse::new(self.text, name, self.finish_reason, usage)
+        }
+    }
 }
 
 impl LocalModel {
@@ -195,50 +215,7 @@ impl LocalModel {
         config: &GenerationConfig,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        self.generate_with(prompt, config, Special::Hidden, on_text)
-    }
-
-    fn generate_with(
-        &self,
-        prompt: &[u32],
-        config: &GenerationConfig,
-        special: Special,
-        on_text: &mut OnText<'_>,
-    ) -> Result<Generated> {
-        let mut sequence = Sequence::new(self, prompt, config, special)?;
-        self.read_prompt(&mut sequence, on_text)?;
-        while sequence.is_running() {
-            let mut rows = self.read(&mut sequence)?;
-            sequence.advance(&mut rows, on_text)?;
-        }
-        sequence.finish(on_text)
-    }
-
-    /// Reads the prompt of a sequence in parts, and chooses the first token.
-    pub(super) fn read_prompt(&self, sequence: &mut Sequence<'_>, on_text: &mut OnText<'_>) -> Result<()> {
-        if !sequence.is_running() {
-            return Ok(());
-        }
-        let total = sequence.cache.len() + sequence.pending.len();
-        while sequence.pending.len() > PART && self.model.config.rope.turns_alike(1, total) {
-            let rest = sequence.pending.split_off(PART);
-            self.model
-                .hidden(ids_tensor(&sequence.pending, &self.model.device()), Some(&mut sequence.cache))?;
-            sequence.pending = rest;
-            if on_text("").is_break() {
-                sequence.cancel();
-                return Ok(());
-            }
-        }
-        let mut rows = self.read(sequence)?;
-        sequence.advance(&mut rows, on_text)
-    }
-
-    /// Logits of the positions that a sequence wants.
-    fn read(&self, sequence: &mut Sequence<'_>) -> Result<Vec<f32>> {
-        let wanted = [sequence.wanted()];
-        let part = Continuation { ids: &sequence.pending, cache: &mut sequence.cache };
-        to_values(self.model.last_logits_of(&mut [part], &wanted)?)
+        self.answer(self.prepare_ids(prompt.to_vec(), config)?, on_text)
     }
 
     /// Natural-log probability of each id but the first, given those before it.
@@ -265,7 +242,7 @@ impl LocalModel {
         const ROWS: usize = 64;
         let read = &ids[..ids.len() - 1];
         let rope = &self.model.config.rope;
-        let part = if rope.turns_alike(1, read.len()) { PART } else { read.len().max(1) };
+        let part = if rope.turns_alike(1, read.len()) { Batch::PART } else { read.len().max(1) };
         let mut scores = Vec::with_capacity(read.len());
         for ids_of_part in read.chunks(part) {
             let hidden = self.model.hidden(ids_tensor(ids_of_part, &self.model.device()), Some(cache))?;
@@ -299,9 +276,6 @@ fn fits(tokenizer: &Tokenizer, model: &CausalLm) -> Result<()> {
     Err(Error::config("vocab_size", format!("{known} is less than the tokenizer's {needed}")))
 }
 
-/// Tokens of a prompt that are read at a time.
-const PART: usize = 512;
-
 /// The values of a tensor, row-major.
 pub(crate) fn to_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as().map_err(|e| Error::Device { reason: format!("{e:?}") })
@@ -325,27 +299,6 @@ impl LanguageModel for LocalModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<ChatResponse> {
-        let prompt = self.prompt(request)?;
-        let ids = self.tokenizer.encode(&prompt, self.template.is_none())?;
-        let mut answer = AnswerText::new(self.template.as_ref(), request, &prompt);
-        let special = if answer.expects_calls() { Special::Shown } else { Special::Hidden };
-        let config = &request.generation;
-        let made = self.generate_with(&ids, config, special, &mut |piece| on_text(&answer.push(piece)))?;
-        let parts = answer.finish(made.finish_reason == FinishReason::Stop)?;
-        let mut finish_reason = made.finish_reason;
-        if !parts.tool_calls.is_empty() {
-            finish_reason = FinishReason::ToolCalls;
-        }
-        if !parts.rest.is_empty() && on_text(&parts.rest).is_break() {
-            finish_reason = FinishReason::Cancelled;
-        }
-        let usage = Usage { prompt_tokens: ids.len(), completion_tokens: made.ids.len() };
-        Ok(ChatResponse {
-            logprobs: config.logprobs.then_some(made.logprobs),
-            confidence: made.confidence,
-            reasoning: parts.reasoning,
-            tool_calls: parts.tool_calls,
-            ..ChatResponse::new(parts.text, &self.name, finish_reason, usage)
-        })
+        Ok(self.answer(self.prepare(request)?, on_text)?.into_response(&self.name))
     }
 }

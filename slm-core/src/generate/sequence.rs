@@ -2,14 +2,16 @@
 
 use std::ops::ControlFlow;
 
+use super::answer::{AnswerText, Parts};
 use super::constraint::Progress;
 use super::logprobs::Recorder;
+use super::prepared::Prepared;
 use super::stop::StopBuffer;
 use super::{Generated, GenerationConfig, LocalModel, Sampler, lookup};
+use crate::Result;
 use crate::chat::FinishReason;
 use crate::nn::KvCache;
 use crate::text::TextStream;
-use crate::{Error, Result};
 
 /// Called with each piece of text as soon as it is final, and with an empty one after a token that completes none.
 pub(super) type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
@@ -38,11 +40,12 @@ impl Special {
 #[derive(Debug)]
 pub(super) struct Sequence<'a> {
     model: &'a LocalModel,
-    config: &'a GenerationConfig,
+    config: GenerationConfig,
     sampler: Sampler,
     constraint: Option<Progress>,
     stream: TextStream<'a>,
-    buffer: StopBuffer<'a>,
+    buffer: StopBuffer,
+    answer: Option<AnswerText>,
     recorder: Option<Recorder>,
     prompt_logprobs: Vec<f32>,
     /// Prompt and answer.
@@ -58,40 +61,26 @@ pub(super) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(
-        model: &'a LocalModel,
-        prompt: &[u32],
-        config: &'a GenerationConfig,
-        special: Special,
-    ) -> Result<Self> {
-        let context = model.model.config.context_length();
-        if prompt.is_empty() || prompt.len() > context {
-            let reason = format!("a prompt of {} tokens; the context holds 1 to {context}", prompt.len());
-            return Err(Error::Request { reason });
-        }
-        let vocab = model.model.config.vocab_size;
-        if let Some(id) = prompt.iter().find(|id| **id as usize >= vocab) {
-            return Err(Error::Request { reason: format!("token {id} is not among the model's {vocab}") });
-        }
-        let limit = (context - prompt.len()).min(config.max_new_tokens);
-        let constraint = config.constraint.as_ref();
-        let constraint = constraint.map(|c| model.grammars.start(c, &model.tokenizer, vocab, &model.eos));
+    pub(super) fn new(model: &'a LocalModel, request: Prepared) -> Result<Self> {
+        let special = request.special();
+        let Prepared { ids, config, constraint, answer, limit } = request;
         let mut sequence = Self {
             model,
-            config,
-            sampler: Sampler::new(config)?.with_breakers(model.breakers(config)?),
-            constraint: constraint.transpose()?,
-            stream: special.stream(model, prompt)?,
-            buffer: StopBuffer::new(&config.stop),
+            sampler: Sampler::new(&config)?.with_breakers(model.breakers(&config)?),
+            constraint,
+            stream: special.stream(model, &ids)?,
+            buffer: StopBuffer::new(config.stop.clone()),
+            answer,
             recorder: config.logprobs.then(|| Recorder::new(config.top_logprobs)),
             prompt_logprobs: Vec::new(),
-            seen: prompt.to_vec(),
-            prompt: prompt.len(),
+            prompt: ids.len(),
+            seen: ids,
             limit,
             finish_reason: (limit == 0).then_some(FinishReason::Length),
             cache: KvCache::with_type(config.kv_cache),
             pending: Vec::new(),
             guessed: 0,
+            config,
         };
         sequence.start()?;
         Ok(sequence)
@@ -114,6 +103,16 @@ impl<'a> Sequence<'a> {
 
     pub(super) fn is_running(&self) -> bool {
         self.finish_reason.is_none()
+    }
+
+    /// Whether it has its prompt to read, or must read all again.
+    pub(super) fn is_reading(&self) -> bool {
+        self.pending.len() > self.wanted()
+    }
+
+    /// Whether what is pending may be read in parts: all of it has to be turned alike.
+    pub(super) fn is_divisible(&self) -> bool {
+        self.model.model.config.rope.turns_alike(1, self.cache.len() + self.pending.len())
     }
 
     /// How many of the last pending positions need logits.
@@ -189,7 +188,11 @@ impl<'a> Sequence<'a> {
             None => false,
         };
         let (ready, stopped) = self.buffer.push(&self.stream.push(id)?);
-        if on_text(&ready).is_break() {
+        let shown = match &mut self.answer {
+            Some(answer) => answer.push(&ready),
+            None => ready,
+        };
+        if on_text(&shown).is_break() {
             self.finish_reason = Some(FinishReason::Cancelled);
         } else if stopped || complete {
             self.finish_reason = Some(FinishReason::Stop);
@@ -202,18 +205,34 @@ impl<'a> Sequence<'a> {
     /// The finished answer, with the text that was held back.
     pub(super) fn finish(mut self, on_text: &mut OnText<'_>) -> Result<Generated> {
         let mut finish_reason = self.finish_reason.unwrap_or(FinishReason::Length);
-        if finish_reason != FinishReason::Cancelled {
-            let rest = self.buffer.finish(&self.stream.finish()?);
-            if !rest.is_empty() && on_text(&rest).is_break() {
-                finish_reason = FinishReason::Cancelled;
-            }
-        }
+        let rest = match finish_reason {
+            FinishReason::Cancelled => String::new(),
+            _ => self.buffer.finish(&self.stream.finish()?),
+        };
         if let Some(prefixes) = &self.model.prefixes {
             prefixes.put(&self.seen, std::mem::take(&mut self.cache));
         }
+        let parts = match self.answer.take() {
+            Some(mut answer) => {
+                let ready = answer.push(&rest);
+                let mut parts = answer.finish(finish_reason == FinishReason::Stop)?;
+                parts.rest.insert_str(0, &ready);
+                parts
+            }
+            None => Parts { rest, text: self.buffer.into_text(), ..Parts::default() },
+        };
+        if !parts.tool_calls.is_empty() {
+            finish_reason = FinishReason::ToolCalls;
+        }
+        if !parts.rest.is_empty() && on_text(&parts.rest).is_break() {
+            finish_reason = FinishReason::Cancelled;
+        }
         let confidence = self.recorder.as_ref().and_then(Recorder::confidence);
         Ok(Generated {
-            text: self.buffer.into_text(),
+            text: parts.text,
+            reasoning: parts.reasoning,
+            tool_calls: parts.tool_calls,
+            prompt_tokens: self.prompt,
             ids: self.seen.split_off(self.prompt),
             logprobs: self.recorder.map(|r| r.tokens).unwrap_or_default(),
             prompt_logprobs: self.prompt_logprobs,

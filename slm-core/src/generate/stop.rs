@@ -2,14 +2,14 @@
 
 /// Holds back the end of the text for as long as it might begin a stop string.
 #[derive(Debug)]
-pub(super) struct StopBuffer<'a> {
-    stops: &'a [String],
+pub(super) struct StopBuffer {
+    stops: Vec<String>,
     text: String,
     emitted: usize,
 }
 
-impl<'a> StopBuffer<'a> {
-    pub(super) fn new(stops: &'a [String]) -> Self {
+impl StopBuffer {
+    pub(super) fn new(stops: Vec<String>) -> Self {
         Self { stops, text: String::new(), emitted: 0 }
     }
 
@@ -60,7 +60,7 @@ mod tests {
 
     fn run(stops: &[&str], pieces: &[&str]) -> (Vec<String>, String) {
         let stops: Vec<String> = stops.iter().map(ToString::to_string).collect();
-        let mut buffer = StopBuffer::new(&stops);
+        let mut buffer = StopBuffer::new(stops);
         let mut out = Vec::new();
         for piece in pieces {
             let (ready, stopped) = buffer.push(piece);

@@ -116,14 +116,18 @@ impl CausalLm {
     /// sees its own tokens and its own cache alone.
     ///
     /// # Shapes
-    /// To `[sum of wanted, vocab]`.
+    /// To `[sum of wanted, vocab]`; `None` where no position is wanted, as while a prompt is read in parts.
     ///
     /// # Errors
     /// When there is no sequence, one is empty, more positions are wanted than read, or a sequence would exceed the
     /// model's context.
-    pub fn last_logits_of(&self, sequences: &mut [Continuation<'_>], wanted: &[usize]) -> Result<Tensor<2>> {
+    pub fn last_logits_of(
+        &self,
+        sequences: &mut [Continuation<'_>],
+        wanted: &[usize],
+    ) -> Result<Option<Tensor<2>>> {
         let lengths: Vec<usize> = sequences.iter().map(|s| s.ids.len()).collect();
-        if wanted.len() != lengths.len() || wanted.iter().zip(&lengths).any(|(w, l)| *w == 0 || w > l) {
+        if wanted.len() != lengths.len() || wanted.iter().zip(&lengths).any(|(w, l)| w > l) {
             let reason = format!("logits of {wanted:?} positions of sequences of {lengths:?} tokens");
             return Err(Error::Request { reason });
         }
@@ -133,12 +137,15 @@ impl CausalLm {
         let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|s| &mut *s.cache).collect();
         let hidden = self.pass(ids, &lengths, &mut caches)?;
         let mut end = 0;
-        let last = lengths.iter().zip(wanted).map(|(length, wanted)| {
+        let last = lengths.iter().zip(wanted).filter_map(|(length, wanted)| {
             end += length;
-            hidden.clone().narrow(1, end - wanted, *wanted)
+            (*wanted > 0).then(|| hidden.clone().narrow(1, end - wanted, *wanted))
         });
         let last: Vec<Tensor<3>> = last.collect();
-        Ok(self.logits(Tensor::cat(last, 1)).squeeze_dim(0)) // of [1, sum of wanted, vocab]
+        if last.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.logits(Tensor::cat(last, 1)).squeeze_dim(0))) // of [1, sum of wanted, vocab]
     }
 
     /// One pass over sequences of `lengths` new tokens. `ids` holds them behind one another in one row, or is a

@@ -1,17 +1,30 @@
 //! Scores of single answers, and the statistics over them.
 
+mod calibration;
+mod citation;
 mod json;
+mod porter;
 mod resample;
 mod roc;
+mod rouge;
+mod schema;
+mod selective;
 mod text;
 
 use std::fmt;
 
+pub use calibration::{Binning, Calibration, CalibrationBin};
+pub use citation::{CitationScore, citation_score};
 pub use json::{extract_json, json_exact_match, json_field_accuracy};
+pub use porter::stem;
 pub use resample::{
     Interval, PairedComparison, bootstrap_ci, compare_paired, mean_ci, proportion_ci, sign_test,
+    weighted_bootstrap_ci,
 };
 pub use roc::{RocPoint, auroc, roc_curve};
+pub use rouge::{Overlap, Rouge, Stemming};
+pub use schema::JsonSchema;
+pub use selective::RiskCoverage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use text::{exact_match, normalize, token_f1};
@@ -28,6 +41,18 @@ pub enum Metric {
     ExactMatch,
     /// [`token_f1`]: 0 to 1.
     TokenF1,
+    /// F1 of [`Rouge::N`] of words, stemmed: 0 to 1.
+    #[serde(rename = "rouge1")]
+    Rouge1,
+    /// F1 of [`Rouge::N`] of pairs of words, stemmed: 0 to 1.
+    #[serde(rename = "rouge2")]
+    Rouge2,
+    /// F1 of [`Rouge::L`], stemmed: 0 to 1.
+    #[serde(rename = "rougeL")]
+    RougeL,
+    /// F1 of [`Rouge::Lsum`], stemmed: 0 to 1.
+    #[serde(rename = "rougeLsum")]
+    RougeLsum,
     /// [`json_exact_match`]: 0 or 1.
     JsonExactMatch,
     /// [`json_field_accuracy`]: 0 to 1.
@@ -35,18 +60,45 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Its name in files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ExactMatch => "exact_match",
+            Self::TokenF1 => "token_f1",
+            Self::Rouge1 => "rouge1",
+            Self::Rouge2 => "rouge2",
+            Self::RougeL => "rougeL",
+            Self::RougeLsum => "rougeLsum",
+            Self::JsonExactMatch => "json_exact_match",
+            Self::JsonFieldAccuracy => "json_field_accuracy",
+        }
+    }
+
     /// The score of `prediction`, 0 (wrong) to 1 (right).
     ///
     /// # Errors
     /// When the metric compares JSON and `gold` is none. A `prediction` without JSON scores 0.
     pub fn score(self, prediction: &str, gold: &str) -> Result<f64> {
         let right = |right: bool| if right { 1.0 } else { 0.0 };
+        let rouge = |rouge: Rouge| rouge.score(prediction, &[gold], Stemming::Porter).f1;
         Ok(match self {
             Self::ExactMatch => right(exact_match(prediction, gold)),
             Self::TokenF1 => token_f1(prediction, gold),
+            Self::Rouge1 => rouge(Rouge::N(1)),
+            Self::Rouge2 => rouge(Rouge::N(2)),
+            Self::RougeL => rouge(Rouge::L),
+            Self::RougeLsum => rouge(Rouge::Lsum),
             Self::JsonExactMatch => right(json_exact_match(prediction, &parse(gold)?)),
             Self::JsonFieldAccuracy => json_field_accuracy(prediction, &parse(gold)?),
         })
+    }
+
+    /// The score of `prediction` against the accepted answer that it fits best, as SQuAD scores it; without any, 0.
+    ///
+    /// # Errors
+    /// As [`Metric::score`].
+    pub fn best(self, prediction: &str, golds: &[&str]) -> Result<f64> {
+        golds.iter().try_fold(0.0, |best: f64, gold| Ok(best.max(self.score(prediction, gold)?)))
     }
 
     /// Whether `prediction` is right, with no part marks: JSON equal, or text equal once normalised.
@@ -55,8 +107,8 @@ impl Metric {
     /// As [`Metric::score`].
     pub fn is_exact(self, prediction: &str, gold: &str) -> Result<bool> {
         Ok(match self {
-            Self::ExactMatch | Self::TokenF1 => exact_match(prediction, gold),
             Self::JsonExactMatch | Self::JsonFieldAccuracy => json_exact_match(prediction, &parse(gold)?),
+            _ => exact_match(prediction, gold),
         })
     }
 }
@@ -66,6 +118,10 @@ impl fmt::Display for Metric {
         f.write_str(match self {
             Self::ExactMatch => "exact match",
             Self::TokenF1 => "token F1",
+            Self::Rouge1 => "ROUGE-1",
+            Self::Rouge2 => "ROUGE-2",
+            Self::RougeL => "ROUGE-L",
+            Self::RougeLsum => "ROUGE-Lsum",
             Self::JsonExactMatch => "JSON exact match",
             Self::JsonFieldAccuracy => "JSON field accuracy",
         })

@@ -56,16 +56,36 @@ pub struct PairedComparison {
 /// # Errors
 /// When there are no values, one is not finite, or `level` is not between 0 and 1.
 pub fn bootstrap_ci(values: &[f64], seed: u64, level: f64) -> Result<Interval> {
+    weighted_bootstrap_ci(values, &vec![1.0; values.len()], seed, level)
+}
+
+/// The same for the mean of values that count by their weights: bits per byte of texts of different lengths, say.
+///
+/// # Errors
+/// As [`bootstrap_ci`], and when there are not as many weights or one is not a positive number.
+pub fn weighted_bootstrap_ci(values: &[f64], weights: &[f64], seed: u64, level: f64) -> Result<Interval> {
     check_level(level)?;
     if values.is_empty() {
         return Err(Error::Empty { what: "values" });
     }
     check_finite("value", values)?;
+    check_finite("weight", weights)?;
+    if weights.len() != values.len() || weights.iter().any(|w| *w <= 0.0) {
+        let got = format!("{} for {} values", weights.len(), values.len());
+        return Err(Error::Setting { name: "weights", expected: "a positive number for each value", got });
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let count = values.len();
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..count).map(|_| values[rng.random_range(0..count)]).sum::<f64>() / count as f64)
-        .collect();
+    let mut mean = || {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for _ in 0..count {
+            let at = rng.random_range(0..count);
+            sum += values[at] * weights[at];
+            weight += weights[at];
+        }
+        sum / weight
+    };
+    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean()).collect();
     means.sort_by(f64::total_cmp);
     let at = |share: f64| means[((share * RESAMPLES as f64) as usize).min(RESAMPLES - 1)];
     let tail = (1.0 - level) / 2.0;

@@ -68,6 +68,7 @@ fn draw_block(m: &mut Markup, block: &Block, id: usize) {
         Block::Bar(chart) => chart.draw(m, id),
         Block::Histogram(chart) => chart.draw(m, id),
         Block::Roc(chart) => chart.draw(m, id),
+        Block::Scatter(chart) => chart.draw(m, id),
     }
 }
 

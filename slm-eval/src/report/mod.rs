@@ -11,7 +11,10 @@ mod table;
 
 use std::path::Path;
 
-pub use chart::{Bar, BarChart, BarSeries, Bin, Histogram, LineChart, LineSeries, RocCurve, RocSeries};
+pub use chart::{
+    Bar, BarChart, BarSeries, Bin, Histogram, LineChart, LineSeries, RocCurve, RocSeries, Scatter,
+    ScatterPoint,
+};
 use serde::{Deserialize, Serialize};
 use slm_core::model::write_atomically;
 pub use table::{Cell, Table};
@@ -63,6 +66,8 @@ pub enum Block {
     Histogram(Histogram),
     /// Receiver operating characteristics.
     Roc(RocCurve),
+    /// Named points: quality over cost, say.
+    Scatter(Scatter),
 }
 
 /// A number that stands out.
@@ -138,6 +143,7 @@ impl Report {
             Block::Bar(chart) => chart.check(),
             Block::Histogram(chart) => chart.check(),
             Block::Roc(chart) => chart.check(),
+            Block::Scatter(chart) => chart.check(),
         })
     }
 }
@@ -172,7 +178,7 @@ macro_rules! block_from {
     };
 }
 
-block_from!(Table => Table, LineChart => Line, BarChart => Bar, Histogram => Histogram, RocCurve => Roc);
+block_from!(Table => Table, LineChart => Line, BarChart => Bar, Histogram => Histogram, RocCurve => Roc, Scatter => Scatter);
 
 impl From<Vec<KeyFigure>> for Block {
     fn from(figures: Vec<KeyFigure>) -> Self {

@@ -5,11 +5,13 @@ mod frame;
 mod histogram;
 mod line;
 mod roc;
+mod scatter;
 
 pub use bar::{Bar, BarChart, BarSeries};
 pub use histogram::{Bin, Histogram};
 pub use line::{LineChart, LineSeries};
 pub use roc::{RocCurve, RocSeries};
+pub use scatter::{Scatter, ScatterPoint};
 
 use super::markup::{Attributes, Markup, Px};
 use super::report_error;

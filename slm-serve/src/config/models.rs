@@ -1,0 +1,205 @@
+//! What a server is made of.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use slm_eval::CostModel;
+use slm_rag::{ExtractiveConfig, GroundedConfig};
+
+use super::{CascadeEntry, CloudEntry};
+use crate::engine::EngineConfig;
+
+/// Something that answers under a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ModelEntry {
+    /// A model on this machine.
+    Local(LocalEntry),
+    /// Sentences of documents, word for word.
+    Extractive(ExtractiveEntry),
+    /// A model that answers from documents and is checked against them.
+    Grounded(GroundedEntry),
+    /// Several models and who of them is asked.
+    Router(RouterEntry),
+    /// A larger model on another machine.
+    Cloud(CloudEntry),
+    /// A local model first, and a larger one where its answer cannot be trusted.
+    Cascade(CascadeEntry),
+}
+
+impl ModelEntry {
+    /// The names under which it answers.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Local(local) => {
+                let adapters = local.adapters.iter().map(|a| a.name.as_str());
+                std::iter::once(local.name.as_str()).chain(adapters).collect()
+            }
+            Self::Extractive(e) => vec![&e.name],
+            Self::Grounded(g) => vec![&g.name],
+            Self::Router(r) => vec![&r.name],
+            Self::Cloud(c) => vec![&c.name],
+            Self::Cascade(c) => vec![&c.name],
+        }
+    }
+
+    pub(super) fn for_each_path(&mut self, f: &mut dyn FnMut(&mut PathBuf)) {
+        match self {
+            Self::Local(local) => {
+                f(&mut local.path);
+                local.adapters.iter_mut().for_each(|a| f(&mut a.path));
+            }
+            Self::Extractive(extractive) => f(&mut extractive.documents.index),
+            Self::Grounded(grounded) => f(&mut grounded.documents.index),
+            Self::Router(router) => router.routes.iter_mut().for_each(|r| f(&mut r.detector)),
+            Self::Cloud(cloud) => cloud.budget_file.iter_mut().for_each(f),
+            Self::Cascade(cascade) => f(&mut cascade.trust),
+        }
+    }
+}
+
+/// A model on this machine, with adapters that are chosen per request by their names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalEntry {
+    /// Name in requests.
+    pub name: String,
+    /// A Hugging Face directory, packed or not, or a GGUF file.
+    pub path: PathBuf,
+    /// Adapters in PEFT's layout.
+    #[serde(default)]
+    pub adapters: Vec<AdapterConfig>,
+    /// Requests at once, and memory.
+    #[serde(default)]
+    pub engine: EngineConfig,
+    /// What an hour of the machine costs.
+    #[serde(default)]
+    pub prices: CostModel,
+    /// Where a request says nothing: the temperature. 0 is greedy.
+    #[serde(default)]
+    pub temperature: f32,
+    /// Report with each answer how sure the model was, at a small cost per token.
+    #[serde(default = "yes")]
+    pub confidence: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl LocalEntry {
+    /// The model at `path`, greedy, free of charge.
+    pub fn new(name: impl Into<String>, path: &Path) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            adapters: Vec::new(),
+            engine: EngineConfig::default(),
+            prices: CostModel::default(),
+            temperature: 0.0,
+            confidence: true,
+        }
+    }
+}
+
+/// An adapter of a local model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterConfig {
+    /// Name in requests.
+    pub name: String,
+    /// A directory in PEFT's layout.
+    pub path: PathBuf,
+}
+
+/// Documents, and how they are searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentsConfig {
+    /// A store's folder or an index file of `slm-rag`.
+    pub index: PathBuf,
+    /// Name of the embedder that the index was made with, to search by meaning too.
+    #[serde(default)]
+    pub embedder: Option<String>,
+    /// Name of the cross-encoder that orders what was found.
+    #[serde(default)]
+    pub reranker: Option<String>,
+}
+
+/// Sentences of documents, word for word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractiveEntry {
+    /// Name in requests.
+    pub name: String,
+    /// What is searched.
+    pub documents: DocumentsConfig,
+    /// How sentences are chosen.
+    #[serde(default)]
+    pub extraction: ExtractiveConfig,
+}
+
+/// A model that answers from documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroundedEntry {
+    /// Name in requests.
+    pub name: String,
+    /// Name of the model that writes the answer.
+    pub model: String,
+    /// What is searched.
+    pub documents: DocumentsConfig,
+    /// How the model is asked and checked.
+    #[serde(default)]
+    pub grounding: GroundedConfig,
+}
+
+/// Several models and who of them is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterEntry {
+    /// Name in requests.
+    pub name: String,
+    /// The routes.
+    pub routes: Vec<RouteEntry>,
+    /// Name of the model that is asked where no route is sure; without one the answer is withheld.
+    #[serde(default)]
+    pub larger: Option<String>,
+    /// What is said where the answer is withheld.
+    #[serde(default)]
+    pub abstain_text: Option<String>,
+}
+
+/// A model and the questions it is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteEntry {
+    /// Name of the model.
+    pub model: String,
+    /// A calibrated detector of `slm-router`.
+    pub detector: PathBuf,
+    /// Lowest mean log-probability per token with which its answer stands.
+    #[serde(default)]
+    pub min_mean_logprob: Option<f32>,
+}
+
+/// An encoder for embeddings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedderConfig {
+    /// Name in requests.
+    pub name: String,
+    /// A sentence-transformers directory.
+    pub path: PathBuf,
+}
+
+/// A cross-encoder for reranking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerankerConfig {
+    /// Name in requests.
+    pub name: String,
+    /// A directory of a sequence classifier with one label.
+    pub path: PathBuf,
+}

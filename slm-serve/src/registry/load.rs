@@ -1,0 +1,181 @@
+//! From a configuration to what it names.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use slm_core::{CrossEncoder, LocalModel, TextEncoder};
+use slm_lora::LoraAdapter;
+use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
+use slm_data::{PiiAction, PiiKind, find_pii};
+use slm_router::{
+    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router, RouterConfig,
+    TrustModel,
+};
+
+use super::{Entry, Registry, SharedModel, fingerprint, now};
+use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
+    let device = Device::default();
+    let mut registry = Registry { loaded: now(), ..Registry::default() };
+    for encoder in &config.embedders {
+        let loaded = TextEncoder::load(&encoder.path, &device)?;
+        registry.embedders.push((encoder.name.clone(), Arc::new(loaded)));
+    }
+    for encoder in &config.rerankers {
+        let loaded = CrossEncoder::load(&encoder.path, &device)?;
+        registry.rerankers.push((encoder.name.clone(), Arc::new(loaded)));
+    }
+    for entry in &config.models {
+        match entry {
+            ModelEntry::Local(local) => load_local(&mut registry, local, &device)?,
+            other => {
+                let entry = load_entry(&registry, other)?;
+                registry.models.push(entry);
+            }
+        }
+    }
+    Ok(registry)
+}
+
+/// A model that is made of others, or lies elsewhere.
+fn load_entry(registry: &Registry, entry: &ModelEntry) -> Result<Entry> {
+    match entry {
+        ModelEntry::Extractive(e) => {
+            let retriever = retriever(registry, &e.documents)?;
+            let model = ExtractiveModel::new(retriever, e.extraction.clone())?;
+            let hash = fingerprint(&e.documents.index)?;
+            Ok(Entry { model_hash: Some(hash), ..Entry::new(&e.name, "extractive", Arc::new(model)) })
+        }
+        ModelEntry::Grounded(g) => {
+            let inner = named(registry, &g.model)?;
+            let retriever = retriever(registry, &g.documents)?;
+            let model = GroundedModel::new(retriever, Arc::clone(&inner.model), g.grounding.clone())?;
+            let (name, model) = (g.name.clone(), Arc::new(model));
+            Ok(Entry { engine: None, kind: "grounded", name, model, ..inner })
+        }
+        ModelEntry::Router(router) => load_router(registry, router),
+        ModelEntry::Cloud(cloud) => load_cloud(cloud),
+        ModelEntry::Cascade(cascade) => {
+            let inner = named(registry, &cascade.local)?;
+            let larger = named(registry, &cascade.larger)?.model;
+            let config = CascadeConfig { name: cascade.name.clone(), ..cascade.cascade.clone() };
+            let trust = TrustModel::load(&cascade.trust)?;
+            let model = Cascade::new(Arc::clone(&inner.model), larger, trust, config)?;
+            let (name, model) = (cascade.name.clone(), Arc::new(model));
+            Ok(Entry { engine: None, kind: "cascade", name, model, ..inner })
+        }
+        ModelEntry::Local(local) => Err(Error::config("kind", format!("{} is local", local.name))),
+    }
+}
+
+fn load_cloud(entry: &CloudEntry) -> Result<Entry> {
+    let kinds = entry.redact.kinds.clone();
+    let mut model = CloudModel::new(entry.client.clone())?;
+    if entry.redact.action != PiiAction::Keep {
+        model = model.with_redactor(move |text| redacted(text, &kinds));
+    }
+    if let Some(per_day) = entry.budget_per_day {
+        let mut budget = Budget::new(per_day)?;
+        if let Some(file) = &entry.budget_file {
+            budget = budget.with_file(file)?;
+        }
+        model = model.with_budget(Arc::new(budget));
+    }
+    let model: SharedModel = match entry.cache {
+        Some(cache) => Arc::new(CachedModel::new(model, cache)?),
+        None => Arc::new(model),
+    };
+    Ok(Entry::new(&entry.name, "cloud", model))
+}
+
+/// The text with personal data replaced by its kind.
+fn redacted(text: &str, kinds: &BTreeSet<PiiKind>) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut done = 0;
+    for found in find_pii(text, kinds) {
+        kept.push_str(&text[done..found.start]);
+        kept.push_str(&format!("[{}]", found.kind.label()));
+        done = found.end;
+    }
+    kept.push_str(&text[done..]);
+    kept
+}
+
+fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> Result<()> {
+    let mut model = LocalModel::load(&local.path, device)?;
+    model.name.clone_from(&local.name);
+    let load = |path: &Path| LoraAdapter::load(path, &model.model.config, device);
+    let adapters = local.adapters.iter().map(|a| Ok((a.name.clone(), load(&a.path)?)));
+    let adapters = adapters.collect::<Result<Vec<_>>>()?;
+    let model_hash = fingerprint(&local.path)?;
+    let engine = Arc::new(Engine::start(model, &adapters, local.engine)?);
+    let variants = std::iter::once(None).chain(local.adapters.iter().map(Some));
+    for adapter in variants {
+        let name = adapter.map(|a| a.name.as_str());
+        let Some(handle) = engine.model(name) else { continue };
+        let kind = if adapter.is_some() { "adapter" } else { "local" };
+        registry.models.push(Entry {
+            engine: Some(handle.clone()),
+            parent: adapter.map(|_| local.name.clone()),
+            model_hash: Some(model_hash.clone()),
+            adapter_hash: adapter.map(|a| fingerprint(&a.path)).transpose()?,
+            temperature: local.temperature,
+            confidence: local.confidence,
+            prices: local.prices.clone(),
+            ..Entry::new(name.unwrap_or(&local.name), kind, Arc::new(handle))
+        });
+    }
+    registry.engines.push((local.name.clone(), engine));
+    Ok(())
+}
+
+fn named(registry: &Registry, name: &str) -> Result<Entry> {
+    registry.models.iter().find(|e| e.name == name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = registry.models.iter().map(|e| e.name.as_str()).collect();
+        Error::config("model", format!("\"{name}\" is none of those above it: {known:?}"))
+    })
+}
+
+fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriever> {
+    let path = &documents.index;
+    let index =
+        if path.is_dir() { Store::open_existing(path)?.index()? } else { Arc::new(Index::load(path)?) };
+    let mut retriever = Retriever::new(index, RetrieveConfig::default())?;
+    if let Some(name) = &documents.embedder {
+        let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
+        retriever = retriever.with_embedder(Arc::clone(registry.embedder(name).ok_or_else(unknown)?))?;
+    }
+    if let Some(name) = &documents.reranker {
+        let unknown = || Error::config("reranker", format!("there is none of the name \"{name}\""));
+        let encoder = Arc::clone(registry.reranker(name).ok_or_else(unknown)?);
+        retriever = retriever.with_reranker(encoder);
+    }
+    Ok(retriever)
+}
+
+fn load_router(registry: &Registry, entry: &RouterEntry) -> Result<Entry> {
+    let mut routes = Vec::new();
+    for route in &entry.routes {
+        let model = named(registry, &route.model)?.model;
+        let config = RouteConfig { min_mean_logprob: route.min_mean_logprob, ..RouteConfig::default() };
+        let detector = DomainDetector::load(&route.detector)?;
+        routes.push(Route::new(&route.model, detector, model)?.with_config(config)?);
+    }
+    let defaults = RouterConfig::default();
+    let config = RouterConfig {
+        name: entry.name.clone(),
+        abstain_text: entry.abstain_text.clone().unwrap_or(defaults.abstain_text),
+    };
+    let mut router = Router::new(routes, config)?;
+    if let Some(larger) = &entry.larger {
+        router = router.with_larger(named(registry, larger)?.model);
+    }
+    let first = entry.routes.first().map(|r| named(registry, &r.model)).transpose()?;
+    let (prices, confidence) = first.map(|e| (e.prices, e.confidence)).unwrap_or_default();
+    Ok(Entry { prices, confidence, ..Entry::new(&entry.name, "router", Arc::new(router)) })
+}
