@@ -1,4 +1,5 @@
 //! The client of a remote model against a server that misbehaves on purpose.
+#![cfg(feature = "cloud")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -90,12 +90,14 @@ fn separate(name: &str, texts: &[&str], vectors: &[Vec<f32>], labels: &[bool]) -
     Ok(())
 }
 
+/// The steps of a question.
+type Plan<'a> = &'a dyn Fn(&str) -> Vec<String>;
+
 /// How near the rules come to people's decompositions, and how near the question itself does.
 fn parts(name: &str, questions: &[&str], gold: &[Vec<String>]) {
     let whole = |question: &str| vec![clean(question)];
     let rules = |question: &str| split_question(question).iter().map(|step| clean(step)).collect();
-    let plans: [(&str, &dyn Fn(&str) -> Vec<String>); 2] = [("whole question", &whole), ("rules", &rules)];
-    for (planner, plan) in plans {
+    for (planner, plan) in [("whole question", &whole as Plan<'_>), ("rules", &rules)] {
         let (mut score, mut exact, mut same_count, mut split) = (0.0, 0, 0, 0);
         for (question, gold) in questions.iter().zip(gold) {
             let steps = plan(question);

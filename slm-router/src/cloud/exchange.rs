@@ -91,10 +91,10 @@ impl Exchange {
         match read {
             Ok(cancelled) => answer
                 .finish(&self.model, cancelled.is_break(), usage)
-                .map_err(|reason| self.broken(reason, usage, Retry::No)),
+                .map_err(|reason| self.broken(&reason, usage, Retry::No)),
             Err(reason) => {
                 let handed_over = !answer.text.is_empty();
-                Err(Failure { handed_over, ..self.broken(reason, usage, Retry::After(None)) })
+                Err(Failure { handed_over, ..self.broken(&reason, usage, Retry::After(None)) })
             }
         }
     }
@@ -143,8 +143,8 @@ impl Exchange {
         Error::Remote { model: self.model.clone(), status, reason }
     }
 
-    fn broken(&self, reason: String, usage: Usage, retry: Retry) -> Failure {
-        let error = self.error(None, &reason);
+    fn broken(&self, reason: &str, usage: Usage, retry: Retry) -> Failure {
+        let error = self.error(None, reason);
         Failure { error, retry, is_of_the_server: true, handed_over: false, usage }
     }
 
@@ -153,7 +153,7 @@ impl Exchange {
         // What is wrong with these will be wrong the next time, too.
         let ours = matches!(error, E::Http(_) | E::BadUri(_) | E::InvalidProxyUrl | E::RequireHttpsOnly(_));
         let retry = if ours { Retry::No } else { Retry::After(None) };
-        let failure = self.broken(format!("no answer: {error}"), Usage::default(), retry);
+        let failure = self.broken(&format!("no answer: {error}"), Usage::default(), retry);
         Failure { is_of_the_server: !ours, ..failure }
     }
 

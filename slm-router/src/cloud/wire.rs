@@ -16,7 +16,7 @@ pub(super) fn body(
     redact: &Redactor,
 ) -> slm_core::Result<Value> {
     let messages = request.messages.iter().map(|message| outgoing(message, redact));
-    let messages = messages.collect::<serde_json::Result<Vec<Value>>>().map_err(not_json)?;
+    let messages = messages.collect::<serde_json::Result<Vec<Value>>>().map_err(|error| not_json(&error))?;
     let mut body = Map::new();
     body.insert("model".into(), json!(config.model));
     body.insert("messages".into(), json!(messages));
@@ -41,7 +41,7 @@ pub(super) fn body(
     Ok(Value::Object(body))
 }
 
-fn not_json(error: serde_json::Error) -> slm_core::Error {
+fn not_json(error: &serde_json::Error) -> slm_core::Error {
     slm_core::Error::Request { reason: format!("a message cannot be written as JSON: {error}") }
 }
 

@@ -74,7 +74,7 @@ impl Budget {
     pub fn with_file(self, path: &Path) -> Result<Self> {
         if path.exists() {
             let spending: Spending = file::read(path, KIND)?;
-            if !(spending.spent >= 0.0) {
+            if spending.spent.is_nan() || spending.spent < 0.0 {
                 return Err(file::corrupt(path, "money of 0 or more"));
             }
             self.state().spending = spending;

@@ -52,7 +52,7 @@ impl Exemplars {
     }
 
     pub(super) fn is_sound(&self, width: usize) -> bool {
-        self.width == width && !self.vectors.is_empty() && self.vectors.len() % width.max(1) == 0
+        self.width == width && !self.vectors.is_empty() && self.vectors.len().is_multiple_of(width.max(1))
     }
 }
 

@@ -75,7 +75,7 @@ impl Gaussians {
         self.width == width
             && self.factor.len() == width * (width + 1) / 2
             && !self.means.is_empty()
-            && self.means.len() % width.max(1) == 0
+            && self.means.len().is_multiple_of(width.max(1))
             && self.factor.iter().chain(&self.means).all(|x| x.is_finite())
     }
 }

@@ -97,7 +97,7 @@ impl std::fmt::Debug for Router {
 
 /// What a route's model said, or why that does not stand.
 enum Attempt {
-    Stands(ChatResponse),
+    Stands(Box<ChatResponse>),
     Withdrawn(Escalation, Usage),
 }
 
@@ -152,6 +152,7 @@ impl Router {
         if let Some((index, route)) = chosen {
             match route.attempt(request, on_text)? {
                 Attempt::Stands(response) => {
+                    let response = *response;
                     let answered_by = RouteKind::Route(index);
                     return Ok(self.counted(Routed { response, decision, answered_by, escalation: None }));
                 }
@@ -184,7 +185,7 @@ impl Router {
 impl Route {
     fn attempt(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<Attempt> {
         if self.config.delivery == Delivery::Streamed {
-            return self.model.stream(request, on_text).map(Attempt::Stands);
+            return self.model.stream(request, on_text).map(|response| Attempt::Stands(Box::new(response)));
         }
         let mut response = match self.config.min_mean_logprob {
             None => self.model.chat(request)?,
@@ -209,7 +210,7 @@ impl Route {
         if !request.generation.logprobs {
             response.logprobs = None;
         }
-        Ok(Attempt::Stands(deliver(response, on_text)))
+        Ok(Attempt::Stands(Box::new(deliver(response, on_text))))
     }
 
     /// Mean log-probability of an answer; an answer without a token has none, and counts as the least certain.
