@@ -67,7 +67,7 @@ fn sentences_are_counted_much_as_nltk_does() {
     assert!(wrong * 20 <= sentences.len(), "{wrong}");
 }
 
-fn task(instructions: serde_json::Value) -> serde_json::Result<InstructionTask> {
+fn task(instructions: &serde_json::Value) -> serde_json::Result<InstructionTask> {
     let (ids, kwargs): (Vec<_>, Vec<_>) = instructions
         .as_array()
         .expect("pairs of id and kwargs")
@@ -79,7 +79,7 @@ fn task(instructions: serde_json::Value) -> serde_json::Result<InstructionTask> 
 
 #[test]
 fn accuracies_by_hand() -> Result<()> {
-    let parse = |value| task(value).expect("instructions");
+    let parse = |value: serde_json::Value| task(&value).expect("instructions");
     let commas =
         parse(serde_json::json!([["punctuation:no_comma", {}], ["startend:quotation", {"spare": null}]]));
     let swahili = parse(serde_json::json!([["language:response_language", {"language": "sw"}]]));
@@ -107,7 +107,7 @@ fn unknown_instructions_are_refused_by_name() {
         (serde_json::json!([["startend:rhyme", {}]]), "startend:rhyme"),
         (serde_json::json!([["keywords:frequency", {"keyword": "a"}]]), "frequency"),
     ] {
-        let error = task(bad).expect_err("a bad instruction");
+        let error = task(&bad).expect_err("a bad instruction");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, LocalModel, Usage};
 use slm_eval::load::{Arrivals, LoadConfig, LoadReport, Objective, Timing};
-use slm_eval::{Error, Result, measure_load};
+use slm_eval::{Error, Report, Result, measure_load};
 
 /// Waits 20 ms, then writes a piece every 5 ms for each word of the question; breaks on `fail`.
 #[derive(Default)]
@@ -129,6 +129,10 @@ fn goodput_counts_kept_promises() -> Result<()> {
     let report = LoadReport::of("m", &config, timings, 4.0)?;
     assert_eq!((report.goodput, report.requests_per_second), (0.25, 1.25));
     assert_eq!((report.tokens_per_second, report.failed), (15.0, 1));
+    let page = Report::new("Load", "").with(report.section()).to_html()?;
+    for part in ["m under load", "6 requests, 1 failed", "between texts (ITL)", "Time to the first text"] {
+        assert!(page.contains(part), "{part}");
+    }
     Ok(())
 }
 

@@ -116,6 +116,7 @@ fn answers_are_measured_and_gates_say_why() -> Result<()> {
     assert!(rows[39].has_no_answer() && rows[39].correct, "withheld, as it should");
     let page = baseline.report()?.to_html()?;
     assert!(page.contains("failed 1 of 2 gates") && page.contains("citation_recall"));
+    assert!(page.contains("Wrong answers if only the surest are given"));
 
     for (wrong, passed) in [(4, true), (5, true), (20, false), (30, false)] {
         let result = run(&path, wrong, Some(&baseline))?;

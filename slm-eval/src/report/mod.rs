@@ -5,6 +5,7 @@
 
 mod chart;
 mod html;
+mod load;
 mod markup;
 mod sections;
 mod table;

@@ -31,6 +31,9 @@ impl Evaluation {
         let latencies: Vec<f64> = self.rows.iter().map(|r| r.seconds * per_second).collect();
         section =
             section.with(Histogram::of("Latency of answers", format!("Latency in {unit}"), &latencies, 20));
+        if let Some(chart) = self.risk_over_coverage()? {
+            section = section.with(chart);
+        }
         let wrong: Vec<&Row> = self.rows.iter().filter(|r| !r.correct).collect();
         if wrong.is_empty() {
             return Ok(section.text("Every answer is right."));
