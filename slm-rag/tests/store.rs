@@ -164,6 +164,28 @@ fn one_writes_and_many_read() -> Outcome {
     Ok(())
 }
 
+#[test]
+#[cfg(unix)]
+fn a_lock_does_not_outlive_its_writer_in_children() -> Outcome {
+    // Children come and go while stores are opened: one that was just forked holds all open files for a moment.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = std::process::Command::new("true").current_dir(".").status();
+            }
+        });
+        let opened = (0..200).try_for_each(|_| {
+            let folder = tempfile::tempdir()?;
+            let store = Store::open(folder.path(), &IndexConfig::default())?;
+            drop(store.writer(None)?);
+            store.writer(None).map(drop).map_err(Into::into)
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        opened
+    })
+}
+
 /// Fails from the given call on.
 struct Failing(std::sync::atomic::AtomicUsize);
 

@@ -17,11 +17,11 @@ pub(crate) use encoder::gelu_vector;
 pub use encoder::{Normal, add_bias, add_layer_norm, gelu, layer_norm};
 #[cfg(feature = "flex")]
 pub(crate) use encoder::{add_bias_at, add_layer_norm_at, gelu_at, layer_norm_at};
+#[cfg(test)]
+use likelihood::Entropy;
 pub use likelihood::{Truth, entropy, kl_divergence, likelihood_backward, log_prob};
 #[cfg(feature = "flex")]
 pub(crate) use likelihood::{likelihood_backward_at, likelihood_into};
-#[cfg(test)]
-use likelihood::Entropy;
 
 use crate::output::{Output, for_each_task};
 use crate::packed::check_length;

@@ -143,7 +143,8 @@ fn log_softmax(logits: &[f32]) -> Vec<f64> {
 /// What [`entropy`](super::entropy) computes.
 pub fn entropy(logits: &[f32]) -> [f32; 2] {
     let own = log_softmax(logits);
-    let (at, most) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap_or((0, &f32::NEG_INFINITY));
+    let (at, most) =
+        logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap_or((0, &f32::NEG_INFINITY));
     let entropy = own.iter().filter(|p| p.is_finite()).map(|p| -p.exp() * p).sum::<f64>();
     [(f64::from(*most) - own.get(at).copied().unwrap_or(0.0)) as f32, entropy as f32]
 }

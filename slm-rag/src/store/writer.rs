@@ -35,7 +35,7 @@ pub struct StoreWriter<'e> {
     /// In the order in which they were put.
     order: Vec<String>,
     pending_bytes: usize,
-    _lock: File,
+    _lock: WriteLock,
 }
 
 impl std::fmt::Debug for StoreWriter<'_> {
@@ -47,12 +47,24 @@ impl std::fmt::Debug for StoreWriter<'_> {
     }
 }
 
-/// Takes the right to write; it ends when the file is closed, also by the end of the process.
-pub(super) fn lock(folder: &Path) -> Result<File> {
+/// The right to write; it ends with this value, also by the end of the process.
+#[derive(Debug)]
+pub(super) struct WriteLock(File);
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // Closing would not do: a child that another thread has just forked holds the same open file until it runs its
+        // program.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the right to write.
+pub(super) fn lock(folder: &Path) -> Result<WriteLock> {
     let path = folder.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(|e| Error::io(&path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(WriteLock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
         Err(TryLockError::Error(source)) => Err(Error::io(path, source)),
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use slm_core::{CrossEncoder, LocalModel, TextEncoder};
+use slm_data::{PiiAction, PiiKind, find_pii};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
-use slm_data::{PiiAction, PiiKind, find_pii};
 use slm_router::{
-    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router, RouterConfig,
-    TrustModel,
+    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router,
+    RouterConfig, TrustModel,
 };
 
 use super::{Entry, Registry, SharedModel, fingerprint, now};
