@@ -54,11 +54,12 @@ impl LoadReport {
 }
 
 impl Evaluation {
-    /// The share of wrong answers among the surest, where the model said how sure it was of at least two.
+    /// The share of wrong answers among the surest, where the model said how sure it was, and was right at times
+    /// and wrong at others.
     pub(super) fn risk_over_coverage(&self) -> Result<Option<LineChart>> {
         let sure = self.rows.iter().filter_map(|row| Some((row.confidence()?, row.correct)));
         let (confidence, correct): (Vec<f64>, Vec<bool>) = sure.unzip();
-        if confidence.len() < 2 {
+        if !correct.contains(&true) || !correct.contains(&false) {
             return Ok(None);
         }
         let found = RiskCoverage::of(&confidence, &correct)?;

@@ -23,9 +23,8 @@ impl SuiteResult {
         report = report.with(Section::new("Measures").with(self.measures()));
         for task in &self.tasks {
             if let Some(evaluation) = &task.evaluation {
-                let section = evaluation.section()?;
-                report =
-                    report.with(Section { title: format!("{}: {}", task.name, section.title), ..section });
+                let title = format!("Answers to {}", task.name);
+                report = report.with(Section { title, ..evaluation.section()? });
             }
         }
         Ok(report)
