@@ -57,7 +57,7 @@ def load(port, clients, each, prompt, answer, seed):
     [t.start() for t in threads]
     [t.join() for t in threads]
     elapsed = time.perf_counter() - begun
-    first = sorted(times[0] for times, _, _ in results)
+    first = sorted(times[0] for times, _, _ in results if times)  # Some tokens alone are no text.
     gaps = sorted(b - a for times, _, _ in results for a, b in zip(times, times[1:]))
     tokens = sum(tokens for _, _, tokens in results)
     rank = lambda values, share: values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")

@@ -176,7 +176,13 @@ impl Router {
         if self.larger.is_some() { RouteKind::Larger } else { RouteKind::Abstain }
     }
 
-    fn counted(&self, routed: Routed) -> Routed {
+    fn counted(&self, mut routed: Routed) -> Routed {
+        let name = match routed.answered_by {
+            RouteKind::Route(index) => self.routes.get(index).map_or("", |route| route.name.as_str()),
+            RouteKind::Larger => "larger",
+            RouteKind::Abstain => "nobody",
+        };
+        routed.response.route.get_or_insert_with(|| name.to_owned());
         self.counters.count(&routed);
         routed
     }

@@ -105,6 +105,7 @@ impl<M: LanguageModel> GroundedModel<M> {
         }
         answer.response.text.clear();
         answer.response.citations.clear();
+        answer.response.support = Some(answer.coverage() as f32);
         let all_supported = answer.sentences.iter().all(|sentence| sentence.supported);
         let stands = match self.config.unsupported {
             Unsupported::Abstain => all_supported && !answer.sentences.is_empty(),
