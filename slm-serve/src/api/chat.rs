@@ -182,7 +182,7 @@ struct ChatFrames {
 }
 
 impl ChatFrames {
-    fn chunk(&self, choices: Vec<Value>) -> Value {
+    fn chunk(&self, choices: &[Value]) -> Value {
         json!({
             "id": self.head.id,
             "object": "chat.completion.chunk",
@@ -193,7 +193,7 @@ impl ChatFrames {
     }
 
     fn delta(&self, index: usize, delta: &Value) -> Value {
-        self.chunk(vec![json!({"index": index, "delta": delta, "logprobs": null, "finish_reason": null})])
+        self.chunk(&[json!({"index": index, "delta": delta, "logprobs": null, "finish_reason": null})])
     }
 }
 
@@ -221,7 +221,7 @@ impl Frames for ChatFrames {
             });
             frames.push(self.delta(index, &json!({"tool_calls": calls.collect::<Vec<_>>()})));
         }
-        let mut last = self.chunk(vec![json!({
+        let mut last = self.chunk(&[json!({
             "index": index,
             "delta": {},
             "logprobs": logprobs::of_chat(&self.head, r),
@@ -236,7 +236,7 @@ impl Frames for ChatFrames {
         if !self.head.include_usage {
             return Vec::new();
         }
-        let mut chunk = self.chunk(Vec::new());
+        let mut chunk = self.chunk(&[]);
         chunk["usage"] = json!(UsageBody::of(usages));
         vec![chunk]
     }

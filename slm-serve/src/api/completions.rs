@@ -189,7 +189,7 @@ impl TextFrames {
         Value::Object(token.top.iter().map(pair).collect())
     }
 
-    fn body(&self, choices: Vec<Value>) -> Value {
+    fn body(&self, choices: &[Value]) -> Value {
         json!({
             "id": self.head.id,
             "object": "text_completion",
@@ -204,7 +204,7 @@ impl TextFrames {
             let prompt = if self.echo { self.prompt_text(index) } else { String::new() };
             self.choice(index, &(prompt + &outcome.response.text), Some(outcome))
         });
-        let mut body = self.body(choices.collect());
+        let mut body = self.body(&choices.collect::<Vec<_>>());
         body["usage"] = json!(self.usage(outcomes.iter().map(|o| o.response.usage)));
         body["slm"] = json!(outcomes.first().map(|o| &o.info));
         body
@@ -245,15 +245,15 @@ impl Frames for TextFrames {
         if !self.echo {
             return Vec::new();
         }
-        (0..self.answers).map(|i| self.body(vec![self.choice(i, &self.prompt_text(i), None)])).collect()
+        (0..self.answers).map(|i| self.body(&[self.choice(i, &self.prompt_text(i), None)])).collect()
     }
 
     fn text(&self, index: usize, text: &str) -> Value {
-        self.body(vec![self.choice(index, text, None)])
+        self.body(&[self.choice(index, text, None)])
     }
 
     fn done(&self, index: usize, outcome: &Outcome) -> Vec<Value> {
-        let mut last = self.body(vec![self.choice(index, "", Some(outcome))]);
+        let mut last = self.body(&[self.choice(index, "", Some(outcome))]);
         last["slm"] = outcome.info.clone();
         vec![last]
     }
@@ -262,7 +262,7 @@ impl Frames for TextFrames {
         if !self.head.include_usage {
             return Vec::new();
         }
-        let mut body = self.body(Vec::new());
+        let mut body = self.body(&[]);
         body["usage"] = json!(self.usage(usages.iter().copied()));
         vec![body]
     }
