@@ -30,7 +30,7 @@ pub use clock::{Clock, SystemClock};
 #[cfg(feature = "cloud")]
 pub use cloud::{ApiKey, CloudConfig, CloudModel};
 pub use complexity::{Complexity, TaskKind};
-pub use cost::{Budget, Prices, Spending};
+pub use cost::{Budget, Prices, Reservation, Spending};
 pub use detector::{DetectorConfig, DomainDetector};
 pub use error::{Error, Result};
 pub use intent::{Assessment, IntentConfig, IntentDetector, Sample, Signal};

@@ -13,7 +13,8 @@ use std::sync::mpsc::channel;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 use slm_data::{PiiConfig, find_pii};
 use slm_router::{
-    Budget, Calibration, CloudConfig, CloudModel, DetectorConfig, DomainDetector, Prices, Route, Router, RouterConfig,
+    Budget, Calibration, CloudConfig, CloudModel, DetectorConfig, DomainDetector, Prices, Route, Router,
+    RouterConfig,
 };
 use slm_serve::{App, Entry, Registry, ServeConfig, Server};
 
@@ -54,7 +55,8 @@ fn stand_in() -> Outcome<SocketAddr> {
             let larger = Clerk { name: "large", says: |question| format!("I was asked: {question}") };
             let config = ServeConfig { listen: ([127, 0, 0, 1], 0).into(), ..ServeConfig::default() };
             let registry = Registry::of(vec![Entry::new("large", "program", Arc::new(larger))]);
-            let server = Server::bind(&config, App::new(&config, registry)).await.map_err(|e| e.to_string())?;
+            let server =
+                Server::bind(&config, App::new(&config, registry)).await.map_err(|e| e.to_string())?;
             sender.send(server.address().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
             server.run(std::future::pending()).await;
             Ok(())
@@ -94,7 +96,8 @@ fn main() -> Outcome {
 
     // 3. One model that asks the other where the first is not at home.
     let local = Clerk { name: "clerk", says: |question| format!("Looked up {question}") };
-    let router = Router::new(vec![Route::new("library", detector, local)?], RouterConfig::default())?.with_larger(larger);
+    let router = Router::new(vec![Route::new("library", detector, local)?], RouterConfig::default())?
+        .with_larger(larger);
     let questions = [
         "Extend the loan of book B-9.",
         "Write to jo@example.org why the sky is blue.",

@@ -87,11 +87,11 @@ impl Budget {
         self.today().spending.spent
     }
 
-    /// Holds back `estimate`.
+    /// Holds back `estimate` for a request that is about to be sent, so that several at once do not overspend.
     ///
     /// # Errors
     /// When less than that is left today.
-    pub(crate) fn reserve(&self, estimate: f64) -> Result<Reservation<'_>> {
+    pub fn reserve(&self, estimate: f64) -> Result<Reservation<'_>> {
         let mut state = self.today();
         let left = self.per_day - state.spending.spent - state.reserved;
         if estimate > left {
@@ -124,14 +124,17 @@ impl Budget {
 
 /// Money held back for one request; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Reservation<'a> {
+pub struct Reservation<'a> {
     budget: &'a Budget,
     estimate: f64,
 }
 
 impl Reservation<'_> {
     /// Books what was spent.
-    pub(crate) fn charge(&self, cost: f64) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the budget has a file and it cannot be written; the sum is booked in memory all the same.
+    pub fn charge(&self, cost: f64) -> Result<()> {
         let mut state = self.budget.today();
         state.spending.spent += cost;
         let spending = state.spending;

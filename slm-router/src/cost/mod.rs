@@ -3,6 +3,5 @@
 mod budget;
 mod prices;
 
-pub(crate) use budget::Reservation;
-pub use budget::{Budget, Spending};
+pub use budget::{Budget, Reservation, Spending};
 pub use prices::Prices;
