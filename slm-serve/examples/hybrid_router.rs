@@ -88,7 +88,7 @@ fn main() -> Outcome {
     let others = ["How hot is the sun?", "Tell me a joke.", "What goes well with rice?"];
     detector.calibrate(&held_out, &others, &Calibration { max_false_accept: 0.25 })?;
 
-    // 2. The larger model: at most five hundredths a day, and no address leaves this machine.
+    // 2. The larger model: at most 5 a day, and no address leaves this machine.
     let mut config = CloudConfig::new(format!("http://{}/v1", stand_in()?), "large");
     config.prices = Prices { per_million_prompt_tokens: 2_000.0, per_million_completion_tokens: 8_000.0 };
     let budget = Arc::new(Budget::new(5.0)?);
