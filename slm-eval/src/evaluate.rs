@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use slm_core::model::write_atomically;
 use slm_core::{ChatRequest, Citation, GenerationConfig, LanguageModel};
 use slm_data::Example;
 
@@ -19,6 +18,7 @@ pub use self::row::{Outcome, Row};
 pub use self::summary::Summary;
 use crate::cost::CostModel;
 use crate::metrics::{Metric, citation_score, mean_ci};
+use crate::results::{load_json, save_json};
 use crate::{Error, Result};
 
 /// How a suite is asked and scored.
@@ -187,12 +187,7 @@ impl Evaluation {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|source| Error::Parse {
-            path: path.into(),
-            what: "evaluation",
-            source,
-        })?;
-        Ok(write_atomically(path, &json)?)
+        save_json(self, "evaluation", path)
     }
 
     /// Reads an evaluation that [`save`](Self::save) wrote.
@@ -200,11 +195,6 @@ impl Evaluation {
     /// # Errors
     /// When the file cannot be read or holds something else.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| slm_core::Error::io(path, e))?;
-        serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
-            path: path.into(),
-            what: "evaluation",
-            source,
-        })
+        load_json("evaluation", path)
     }
 }

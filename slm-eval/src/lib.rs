@@ -14,6 +14,7 @@ pub mod payback;
 pub mod perplexity;
 pub mod report;
 pub mod resources;
+mod results;
 pub mod suite;
 
 pub use comparison::{Comparison, Contender};

@@ -1,4 +1,4 @@
-//! Figures for Prometheus, by vLLM's names, so that its dashboards fit.
+//! Figures for Prometheus, by vLLM's names.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;

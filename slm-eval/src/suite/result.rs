@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use slm_core::model::write_atomically;
 
 use super::Verdict;
+use crate::Result;
 use crate::evaluate::Evaluation;
 use crate::metrics::{Interval, mean_ci, weighted_bootstrap_ci};
-use crate::{Error, Result};
+use crate::results::{load_json, save_json};
 
 /// Results of all tasks, and how they passed the gates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,12 +103,7 @@ impl SuiteResult {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|source| Error::Parse {
-            path: path.into(),
-            what: "suite result",
-            source,
-        })?;
-        Ok(write_atomically(path, &json)?)
+        save_json(self, "suite result", path)
     }
 
     /// Reads results that [`save`](Self::save) wrote.
@@ -116,11 +111,6 @@ impl SuiteResult {
     /// # Errors
     /// When the file cannot be read or holds something else.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| slm_core::Error::io(path, e))?;
-        serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
-            path: path.into(),
-            what: "suite result",
-            source,
-        })
+        load_json("suite result", path)
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn chat(State(app): State<Arc<App>>, incoming: Incoming) -> Res
     let request = ChatRequest {
         messages: messages::messages(body.messages)?,
         tools: messages::tools(body.tools, body.tool_choice.as_ref())?,
-        template_variables: messages::variables(body.chat_template_kwargs),
+        template_variables: body.chat_template_kwargs.unwrap_or_default(),
         user: Some(incoming.tenant(parameters.user.as_deref())),
         generation,
     };

@@ -71,7 +71,8 @@ pub(super) async fn completions(
         ..body.parameters.generation(&entry, &app.limits)?
     };
     let prompts = body.prompt.into_ids(&engine)?;
-    let answers = prompts.len() * body.parameters.answers()?;
+    let each = body.parameters.answers()?;
+    let answers = prompts.len() * each;
     if answers == 0 || answers > MOST {
         return Err(ApiError::parameter("prompt", format!("{answers} answers; expected 1 to {MOST}")));
     }
@@ -83,8 +84,7 @@ pub(super) async fn completions(
         include_usage: body.parameters.include_usage(),
     };
     let user = incoming.tenant(body.parameters.user.as_deref());
-    let frames = TextFrames { head, answers, echo: body.echo, prompts, each: answers };
-    let frames = TextFrames { each: answers / frames.prompts.len(), ..frames };
+    let frames = TextFrames { head, answers, each, echo: body.echo, prompts };
     let (sender, mut pieces) = unbounded_channel();
     for index in 0..answers {
         let work = Work { engine: engine.clone(), generation: generation.clone(), user: user.clone() };

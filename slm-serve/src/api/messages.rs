@@ -1,6 +1,6 @@
 //! Turns of a conversation as clients send them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use slm_core::{Message, Role};
 
 use super::error::ApiError;
@@ -59,9 +59,4 @@ pub(super) fn tools(given: Vec<Value>, choice: Option<&Value>) -> Result<Vec<Val
             Err(ApiError::parameter("tool_choice", message))
         }
     }
-}
-
-/// Variables of the chat template.
-pub(super) fn variables(given: Option<Map<String, Value>>) -> Map<String, Value> {
-    given.unwrap_or_default()
 }

@@ -76,3 +76,70 @@ impl FairQueue {
         gone
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::tensor::Device;
+    use slm_core::{GenerationConfig, LocalModel};
+
+    use super::*;
+    use crate::engine::job::Ticket;
+
+    fn model() -> LocalModel {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/base");
+        LocalModel::load(&base, &Device::default()).expect("the base loads")
+    }
+
+    /// A request that takes `tokens` in all, told apart by its variant.
+    fn job(model: &LocalModel, name: usize, tokens: usize) -> (Job, Ticket) {
+        let config = GenerationConfig { max_new_tokens: tokens - 1, ..GenerationConfig::default() };
+        Job::new(name, model.prepare_ids(vec![1], &config).expect("it is ready"))
+    }
+
+    fn order(queue: &mut FairQueue) -> Vec<usize> {
+        std::iter::from_fn(|| queue.pop(|_| true)).map(|job| job.variant).collect()
+    }
+
+    #[test]
+    fn who_asks_much_does_not_keep_others_waiting() {
+        let model = model();
+        let mut queue = FairQueue::default();
+        let mut tickets = Vec::new();
+        for (tenant, name, tokens) in
+            [("many", 1, 50), ("many", 2, 50), ("many", 3, 50), ("few", 4, 40), ("few", 5, 40)]
+        {
+            let (job, ticket) = job(&model, name, tokens);
+            queue.push(tenant, job);
+            tickets.push(ticket);
+        }
+        assert_eq!((queue.len(), queue.tokens()), (5, 230));
+        assert_eq!(order(&mut queue), [4, 1, 5, 2, 3]);
+        // Back after a pause, nobody has saved up what was not asked for.
+        for (tenant, name) in [("many", 6), ("many", 7), ("new", 8), ("new", 9)] {
+            let (job, ticket) = job(&model, name, 50);
+            queue.push(tenant, job);
+            tickets.push(ticket);
+        }
+        let order = order(&mut queue);
+        assert_eq!(order.iter().filter(|n| **n >= 8).count(), 2);
+        assert_ne!(order[..2], [8, 9], "{order:?}");
+        assert_eq!((queue.len(), queue.tokens()), (0, 0));
+    }
+
+    #[test]
+    fn a_large_request_is_waited_for_and_one_without_a_caller_goes() {
+        let model = model();
+        let mut queue = FairQueue::default();
+        let (large, left) = job(&model, 1, 100);
+        let (small, _stays) = job(&model, 2, 10);
+        queue.push("a", large);
+        queue.push("a", small);
+        assert!(queue.pop(|job| job.reply.reserved <= 20).is_none(), "the small one does not pass");
+        drop(left);
+        assert_eq!(queue.take_cancelled().len(), 1);
+        assert_eq!((queue.len(), queue.tokens()), (1, 10));
+        assert_eq!(queue.pop(|_| true).map(|job| job.variant), Some(2));
+    }
+}
