@@ -34,7 +34,7 @@ from datatrove.pipeline.writers import JsonlWriter
 source, work = sys.argv[1:]
 config = MinhashConfig()
 def run(steps, tasks=1):
-    LocalPipelineExecutor(pipeline=steps, tasks=tasks, workers=1, logging_dir=None, skip_completed=False).run()
+    LocalPipelineExecutor(pipeline=steps, tasks=tasks, workers=1, logging_dir=f"{work}/logs", skip_completed=False).run()
 reader = JsonlReader(source)
 run([reader, MinhashDedupSignature(output_folder=f"{work}/signatures", config=config)])
 run([MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)], tasks=config.num_buckets)
@@ -50,7 +50,7 @@ from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 source, work = sys.argv[1:]
 LocalPipelineExecutor(pipeline=[JsonlReader(source), GopherQualityFilter(), GopherRepetitionFilter(), C4QualityFilter(),
-    JsonlWriter(f"{work}/out", compression=None)], tasks=1, workers=1, logging_dir=None, skip_completed=False).run()
+    JsonlWriter(f"{work}/out", compression=None)], tasks=1, workers=1, logging_dir=f"{work}/logs", skip_completed=False).run()
 """
 
 

@@ -135,7 +135,30 @@ def texts():
     put("texts", "page", "Home\n\nThe number of the rivers that have... One.\n\n- a\n- b\n# c {d}")
 
 
+def documents():
+    def pdf(stream, font="/Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding"):
+        objects = [
+            "<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream", f"<< {font} >>"]
+        file, table = "%PDF-1.4\n", "0000000000 65535 f \n"
+        for number, content in enumerate(objects, 1):
+            table += f"{len(file):010} 00000 n \n"
+            file += f"{number} 0 obj\n{content}\nendobj\n"
+        return file + f"xref\n0 6\n{table}trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n{len(file)}\n%%EOF\n"
+
+    text = "BT /F1 24 Tf 72 700 Td (Hello page) Tj 0 -30 Td [(a) -250 (b)] TJ ET"
+    put("documents", "page", "\0" + pdf(text))
+    put("documents", "font", "\0" + pdf(text, "/Type /Font /Subtype /Type0 /BaseFont /F /Encoding /Identity-H /DescendantFonts "
+        "[<< /Type /Font /Subtype /CIDFontType2 /BaseFont /F /CIDSystemInfo << /Registry (A) /Ordering (I) /Supplement 0 >> /DW 1000 >>]"))
+    body = '<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>A &amp; b</w:t></w:r></w:p>' \
+        "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>c</w:t><w:tab/></w:r></w:p></w:tc></w:tr></w:tbl>"
+    put("documents", "office", "\2<w:document><w:body>" + body + "</w:body></w:document>")
+    put("documents", "html", "\3<html><body><nav>x</nav><h1>T</h1><p>a <b>b</b></p><table><tr><td>c</td></tr></table></body></html>")
+    put("documents", "markdown", "\4# T\n\na\n")
+
+
 if __name__ == "__main__":
-    for make in (config, safetensors, gguf, template, tokenizer, sampler, rows, texts):
+    for make in (config, safetensors, gguf, template, tokenizer, sampler, rows, texts, documents):
         (HERE / make.__name__).mkdir(exist_ok=True)
         make()

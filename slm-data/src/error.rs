@@ -77,6 +77,13 @@ pub enum Error {
         /// What it said, or what is wrong with what it gave.
         reason: String,
     },
+    /// A plan failed.
+    #[cfg(feature = "datafusion")]
+    #[error("DataFusion cannot do it")]
+    DataFusion {
+        /// The cause.
+        source: Box<datafusion::error::DataFusionError>,
+    },
     /// Too few groups for the parts asked for.
     #[error(
         "cannot split {groups} groups into {parts} parts\nhint: rows of one group stay together; give more \

@@ -3,6 +3,8 @@
 mod card;
 mod clean;
 mod curate;
+#[cfg(feature = "datafusion")]
+pub mod distributed;
 mod duplicates;
 mod error;
 mod example;
@@ -26,10 +28,11 @@ pub use curate::{
     DecontaminationConfig, Determined, DropReason, Dropped, LanguageConfig, LengthBucket, LengthConfig,
     Lengths, NearDuplicateConfig, NearRule, PiiAction, PiiConfig, PiiFinding, PiiKind, QualityConfig,
     ReasonReport, RefusalConfig, Sample, SourceReport, Step, StepReport, Switch, ToxicityConfig, WebConfig,
-    curate, find_pii, near_duplicates,
+    curate, find_pii, near_duplicates, redact,
 };
 pub use duplicates::{
-    Embed, Leak, NearDuplicate, Shingle, Similarity, embed, leaks, near_duplicate_texts, semantic_duplicates,
+    Embed, Leak, NearDuplicate, Shingle, Similarity, embed, leaks, near_duplicate_texts, near_duplicates_by,
+    semantic_duplicates,
 };
 pub use error::{Error, Result};
 pub use example::{Document, Example, Message, Role};

@@ -7,6 +7,9 @@ use rayon::prelude::*;
 use super::reason::{DropReason, Verdict};
 use crate::{Example, Role, text};
 
+/// What gives an exact duplicate away, before the earlier row's source.
+pub(crate) const EQUALS: &str = "equals an earlier row of ";
+
 /// What is asked: all turns but the last answer, in normal form, and the answer.
 pub(super) fn row_key(example: &Example) -> (String, String) {
     let last = example.messages.iter().rposition(|message| message.role == Role::Assistant);
@@ -42,7 +45,7 @@ pub(super) fn exact_duplicates(rows: &[&Example]) -> Vec<Option<Verdict>> {
     for (at, key) in keys.into_iter().enumerate() {
         let earlier = *first.entry(key).or_insert(at);
         verdicts.push((earlier != at).then(|| {
-            let detail = format!("equals an earlier row of {}", rows[earlier].source);
+            let detail = format!("{EQUALS}{}", rows[earlier].source);
             Verdict::new(DropReason::ExactDuplicate, detail).of(rows[earlier])
         }));
     }

@@ -54,6 +54,13 @@ const EMPTY: [&str; 44] = [
     "please", "really", "should", "show", "some", "such", "tell", "than", "that", "their", "them", "then",
     "there", "these", "they", "this", "would", "want", "what", "will",
 ];
+/// Words of three letters or fewer that say nothing about the subject; others do in a question ("type III", "vitamin C").
+const SHORT_EMPTY: [&str; 60] = [
+    "a", "all", "am", "an", "and", "any", "are", "as", "ask", "at", "be", "but", "by", "can", "did", "do",
+    "few", "for", "get", "got", "had", "has", "he", "her", "his", "i", "if", "in", "is", "it", "its", "let",
+    "may", "me", "my", "now", "of", "off", "on", "or", "our", "out", "per", "say", "see", "she", "so", "the",
+    "to", "too", "up", "us", "use", "via", "was", "way", "we", "you", "yet", "hi",
+];
 const NEGATIONS: [&str; 10] =
     ["no", "not", "never", "none", "neither", "nor", "cannot", "without", "nothing", "nobody"];
 /// Numbers that are written as words.
@@ -97,9 +104,14 @@ impl Facts {
     /// Capitals make no difference here: the same question is asked with and without them.
     pub(super) fn question(normal: &str) -> Option<Self> {
         let mut facts = Self::of(normal);
-        let short =
-            normal.split(' ').filter(|word| matches!(*word, "who" | "when" | "where" | "why" | "how"));
-        facts.content.extend(short.map(str::to_owned));
+        let asks = |word: &str| matches!(word, "who" | "when" | "where" | "why" | "how");
+        let short = |word: &str| {
+            (1..4).contains(&word.chars().count())
+                && !SHORT_EMPTY.contains(&word)
+                && !NEGATIONS.contains(&word)
+        };
+        let words = text::words(normal).map(|word| word.strip_suffix("'s").unwrap_or(word));
+        facts.content.extend(words.filter(|word| asks(word) || short(word)).map(str::to_owned));
         (facts.content.len() + facts.numbers.len() > 1).then_some(facts)
     }
 
@@ -210,6 +222,11 @@ mod tests {
         ] {
             assert_ne!(one, key(other), "{other}");
         }
+        assert_ne!(
+            key("What are the symptoms of diabetes type II?"),
+            key("What are the symptoms of diabetes type I?")
+        );
+        assert_eq!(key("What is the use of vitamin C?"), key("what is the use of a vitamin c"));
         assert_eq!(key("Why?"), None);
     }
 }

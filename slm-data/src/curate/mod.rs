@@ -29,14 +29,18 @@ pub use config::{
     LengthConfig, NearDuplicateConfig, NearRule, QualityConfig, RefusalConfig, Switch, WebConfig,
 };
 pub use near::near_duplicates;
-pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii};
+pub use pii::{PiiAction, PiiConfig, PiiFinding, PiiKind, find_pii, redact};
 pub use reason::{DropReason, Step};
 pub use report::{CurationReport, LengthBucket, Lengths, ReasonReport, Sample, SourceReport, StepReport};
 pub use schema::{AnswerSchema, Determined};
 pub use toxicity::ToxicityConfig;
 
 pub(crate) use contradictions::origin;
+#[cfg(feature = "datafusion")]
+pub(crate) use duplicates::EQUALS;
 pub(crate) use duplicates::row_hash;
+#[cfg(feature = "datafusion")]
+pub(crate) use near::{may_equal, near_detail, normal};
 pub(crate) use near_disk::{Verdicts, near_on_disk};
 
 use crate::clean::clean_text;
@@ -164,7 +168,7 @@ fn personal_data(pipeline: &mut Pipeline, config: &PiiConfig) -> Redactions {
     if config.action == PiiAction::Keep {
         return redactions;
     }
-    let found: Vec<_> = pipeline.rows.par_iter().map(|row| pii::redact(row, &config.kinds)).collect();
+    let found: Vec<_> = pipeline.rows.par_iter().map(|row| pii::redact_row(row, &config.kinds)).collect();
     let mut verdicts = Vec::with_capacity(found.len());
     for (row, found) in pipeline.rows.iter_mut().zip(found) {
         let Some(found) = found else {
@@ -227,7 +231,7 @@ fn single_rows(pipeline: &mut Pipeline, config: &CurateConfig) -> Result<()> {
 fn sets_of_rows(pipeline: &mut Pipeline, evaluation: &[Example], config: &CurateConfig) {
     if let Some(decontamination) = &config.decontamination {
         let hide = |row: &Example| match config.pii.action {
-            PiiAction::Redact => pii::redact(row, &config.pii.kinds).map(|redacted| redacted.example),
+            PiiAction::Redact => pii::redact_row(row, &config.pii.kinds).map(|redacted| redacted.example),
             PiiAction::Drop | PiiAction::Keep => None,
         };
         let held: Vec<Example> =

@@ -28,8 +28,11 @@ pub(super) fn near(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Optio
 }
 
 pub(super) fn verdict(similarity: f64, earlier: &Example) -> Verdict {
-    let detail = format!("similarity {similarity:.2} to an earlier row of {}", earlier.source);
-    Verdict::new(DropReason::NearDuplicate, detail).of(earlier)
+    Verdict::new(DropReason::NearDuplicate, near_detail(similarity, &earlier.source)).of(earlier)
+}
+
+pub(crate) fn near_detail(similarity: f64, source: &str) -> String {
+    format!("similarity {similarity:.2} to an earlier row of {source}")
 }
 
 fn find(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<NearDuplicate>> {
@@ -39,7 +42,7 @@ fn find(rows: &[&Example], config: &NearDuplicateConfig) -> Vec<Option<NearDupli
 }
 
 /// What is compared of a row, in normal form.
-pub(super) fn normal(row: &Example, compared: Compared) -> String {
+pub(crate) fn normal(row: &Example, compared: Compared) -> String {
     match compared {
         Compared::Question => question(row),
         Compared::Answer => text::normalize(row.answer()),
@@ -47,7 +50,7 @@ pub(super) fn normal(row: &Example, compared: Compared) -> String {
     }
 }
 
-pub(super) fn may_equal(a: &Example, b: &Example, rule: NearRule) -> bool {
+pub(crate) fn may_equal(a: &Example, b: &Example, rule: NearRule) -> bool {
     rule == NearRule::SimilarQuestion || same_meaning(a, b)
 }
 

@@ -200,7 +200,7 @@ impl Sample {
     pub(crate) fn of(row: &Dropped) -> Self {
         let hidden = row.reason == DropReason::PersonalData;
         let all = PiiKind::ALL.into_iter().collect();
-        let redacted = hidden.then(|| super::pii::redact(&row.example, &all)).flatten();
+        let redacted = hidden.then(|| super::pii::redact_row(&row.example, &all)).flatten();
         let example = redacted.as_ref().map_or(&row.example, |redacted| &redacted.example);
         Self {
             source: example.source.clone(),

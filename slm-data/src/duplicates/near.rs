@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,30 @@ pub fn near_duplicate_texts<T: AsRef<str> + Sync>(
     Ok(search(texts.len(), &|at| text::normalize(texts[at].as_ref()), similarity, &Rules::default()))
 }
 
+/// [`near_duplicate_texts`] for texts that need not lie in memory: `text` gives each when it is asked for, once, and
+/// again where it shares a key with another. What is held is the keys, some tens of eight bytes for each text, and the
+/// sequences of the texts that share keys.
+///
+/// # Errors
+/// When a setting is out of range, or the first error of `text`.
+pub fn near_duplicates_by(
+    count: usize,
+    text: impl Fn(usize) -> Result<String> + Sync,
+    similarity: &Similarity,
+) -> Result<Vec<Option<NearDuplicate>>> {
+    similarity.check()?;
+    let failed = OnceLock::new();
+    let normal = |at: usize| match text(at) {
+        Ok(text) => text::normalize(&text),
+        Err(error) => {
+            let _ = failed.set(error);
+            String::new()
+        }
+    };
+    let found = search(count, &normal, similarity, &Rules::default());
+    failed.into_inner().map_or(Ok(found), Err)
+}
+
 /// What else decides, besides the similarity.
 pub(crate) struct Rules<'a> {
     /// Whether a row may be a duplicate of an earlier one (`at`, `earlier`).
@@ -155,13 +180,11 @@ pub(crate) struct Buffers {
 impl<'a> Sketcher<'a> {
     /// `sets` are those of the [`sample`].
     pub(crate) fn new(similarity: &'a Similarity, sets: Vec<Vec<u32>>) -> Self {
-        let limit = (similarity.template_share * real(sets.len())).max(real(MIN_TEMPLATE));
-        let mut counts: HashMap<u32, usize, BuildHasherDefault<AsIs>> = HashMap::default();
-        for hash in sets.into_iter().flatten() {
-            *counts.entry(hash).or_default() += 1;
-        }
-        let template =
-            counts.into_iter().filter(|(_, count)| real(*count) > limit).map(|(hash, _)| hash).collect();
+        Self::without(similarity, template(similarity, sets))
+    }
+
+    /// Leaves out the sequences of a template that is known.
+    pub(crate) fn without(similarity: &'a Similarity, template: HashesSet) -> Self {
         Self { similarity, banding: Banding::for_threshold(similarity.threshold), template }
     }
 
@@ -172,6 +195,15 @@ impl<'a> Sketcher<'a> {
 
     /// The keys of a text in normal form into `out`; those of a text without sequences are its own.
     pub(crate) fn keys(&self, at: usize, normal: &str, buffers: &mut Buffers, out: &mut [u64]) {
+        let keys = self.known_keys(normal, buffers);
+        // A text without sequences equals none: each gets keys that no other has.
+        let none = |band: usize| text::mix((at as u64) << 8 | band as u64);
+        let own = |band: usize| keys.get(band).copied().unwrap_or(none(band));
+        out.iter_mut().enumerate().for_each(|(band, key)| *key = own(band));
+    }
+
+    /// The keys of a text in normal form; a text without sequences has none.
+    pub(crate) fn known_keys<'b>(&self, normal: &str, buffers: &'b mut Buffers) -> &'b [u64] {
         let Buffers { hashes, sketch, keys } = buffers;
         self.similarity.shingle.hashes(normal, hashes);
         if !self.template.is_empty() {
@@ -179,10 +211,7 @@ impl<'a> Sketcher<'a> {
         }
         keys.clear();
         self.banding.keys(hashes, sketch, keys);
-        // A text without sequences equals none: each gets keys that no other has.
-        let none = |band: usize| text::mix((at as u64) << 8 | band as u64);
-        let own = |band: usize| keys.get(band).copied().unwrap_or(none(band));
-        out.iter_mut().enumerate().for_each(|(band, key)| *key = own(band));
+        keys
     }
 
     /// The sorted set of a text in normal form, without the template.
@@ -230,6 +259,16 @@ impl<'a> Sketcher<'a> {
         }
         found
     }
+}
+
+/// The sequences of the template, by the sets of the [`sample`].
+pub(crate) fn template(similarity: &Similarity, sets: Vec<Vec<u32>>) -> HashesSet {
+    let limit = (similarity.template_share * real(sets.len())).max(real(MIN_TEMPLATE));
+    let mut counts: HashMap<u32, usize, BuildHasherDefault<AsIs>> = HashMap::default();
+    for hash in sets.into_iter().flatten() {
+        *counts.entry(hash).or_default() += 1;
+    }
+    counts.into_iter().filter(|(_, count)| real(*count) > limit).map(|(hash, _)| hash).collect()
 }
 
 /// Keys with their band in them: equal keys of different bands say nothing.

@@ -9,6 +9,7 @@ use crate::curate::{
     AnswerSchema, ContradictionConfig, CurateConfig, DecontaminationConfig, LanguageConfig, LengthConfig,
     NearDuplicateConfig, PiiConfig, QualityConfig, RefusalConfig, Switch, ToxicityConfig, WebConfig,
 };
+use crate::io::row_files;
 use crate::select::SelectConfig;
 use crate::{Error, Result, SplitConfig};
 
@@ -187,7 +188,7 @@ impl StepKind {
     }
 
     /// Reads the files that settings name, so that what the step does follows from the settings alone.
-    pub(super) fn inline(&mut self) -> Result<()> {
+    fn inline(&mut self) -> Result<()> {
         if let Some(toxicity) = self.toxicity() {
             *toxicity = toxicity.inlined()?;
         }
@@ -195,7 +196,7 @@ impl StepKind {
     }
 
     /// Whether each row is judged alone, so that any number of them passes through in bounded memory.
-    pub(super) fn by_row(&self) -> bool {
+    pub(crate) fn by_row(&self) -> bool {
         match self {
             Self::Clean(_) | Self::Pii(_) | Self::Length(_) | Self::Web(_) | Self::Refusals(_) => true,
             Self::Toxicity(_)
@@ -263,7 +264,19 @@ impl PipelineConfig {
         Ok(config)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks the settings, lists the files of folders, and reads the files that settings name.
+    pub(crate) fn resolve(&mut self) -> Result<()> {
+        self.check()?;
+        let mut files = Vec::new();
+        for InputConfig { path, licence } in &self.input {
+            let licence = || licence.clone();
+            files.extend(row_files(path)?.into_iter().map(|path| InputConfig { path, licence: licence() }));
+        }
+        self.input = files;
+        self.step.iter_mut().try_for_each(|step| step.kind.inline())
+    }
+
+    fn check(&self) -> Result<()> {
         if self.input.is_empty() {
             return Err(Error::config("input", "no file is given"));
         }

@@ -12,9 +12,9 @@ use super::files::{CHUNK, DROPPED, ROWS, each_dropped, read_all, read_json, take
 use super::stage::{BuiltIn, Closure, Outcome, Stage, Toxicity};
 use crate::card::DataCard;
 use crate::curate::{DropReason, Dropped};
-use crate::io::{row_files, write_atomically, write_bad_line, write_line};
+use crate::io::{write_atomically, write_bad_line, write_line};
 use crate::{
-    Counts, Entry, Error, Example, Layout, Result, Row, RowReader, RowWriter, Similarity, leaks,
+    BadLine, Counts, Entry, Error, Example, Layout, Result, Row, RowReader, RowWriter, Similarity, leaks,
     read_examples, split,
 };
 
@@ -75,25 +75,13 @@ impl Pipeline {
     /// # Errors
     /// When a setting is out of range, or a folder or the evaluation set cannot be read.
     pub fn new(mut config: PipelineConfig) -> Result<Self> {
-        config.check()?;
-        let mut files = Vec::new();
-        for InputConfig { path, licence } in &config.input {
-            let licence = || licence.clone();
-            files.extend(row_files(path)?.into_iter().map(|path| InputConfig { path, licence: licence() }));
-        }
-        config.input = files;
+        config.resolve()?;
         let mut evaluation = Vec::new();
         for path in &config.evaluation {
             evaluation.extend(read_examples(path)?.items);
         }
-        for step in &mut config.step {
-            step.kind.inline()?;
-        }
         let memory = config.memory_mib.saturating_mul(1 << 20);
-        let stage = |kind| {
-            let evaluation = evaluation.clone();
-            Box::new(BuiltIn { kind, evaluation, memory, verdicts: None }) as Box<dyn Stage>
-        };
+        let stage = |kind| Box::new(BuiltIn::new(kind, evaluation.clone(), memory)) as Box<dyn Stage>;
         let stages = config.step.iter().map(|step| (step.name.clone(), stage(step.kind.clone()))).collect();
         Ok(Self { config, stages })
     }
@@ -235,6 +223,17 @@ impl Pipeline {
 
 fn read_inputs(inputs: &[InputConfig], folder: &Path) -> Result<()> {
     let mut writer = RowWriter::create(folder.join(ROWS), Layout::Messages)?;
+    let (counts, bad_lines) = each_input(inputs, |row| writer.write(&Row::Conversation(row)))?;
+    writer.finish()?;
+    write_atomically(&folder.join(BAD), |out| bad_lines.iter().try_for_each(|bad| write_bad_line(out, bad)))?;
+    write_json(&folder.join(RUN), &counts)
+}
+
+/// Visits the rows of files; gives what was counted, and what is no row.
+pub(crate) fn each_input(
+    inputs: &[InputConfig],
+    mut visit: impl FnMut(Example) -> Result<()>,
+) -> Result<(Counts, Vec<BadLine>)> {
     let mut counts = Counts::default();
     let mut bad_lines = Vec::new();
     for InputConfig { path, licence } in inputs {
@@ -244,7 +243,7 @@ fn read_inputs(inputs: &[InputConfig], folder: &Path) -> Result<()> {
                 Entry::Row(mut example) => {
                     counts.rows += 1;
                     example.licence = example.licence.or_else(|| licence.clone());
-                    writer.write(&Row::Conversation(example))?;
+                    visit(example)?;
                 }
                 Entry::Bad(bad) => {
                     counts.bad += 1;
@@ -253,9 +252,7 @@ fn read_inputs(inputs: &[InputConfig], folder: &Path) -> Result<()> {
             }
         }
     }
-    writer.finish()?;
-    write_atomically(&folder.join(BAD), |out| bad_lines.iter().try_for_each(|bad| write_bad_line(out, bad)))?;
-    write_json(&folder.join(RUN), &counts)
+    Ok((counts, bad_lines))
 }
 
 /// Applies a step to the rows of a file.
@@ -348,19 +345,21 @@ fn beside(path: &Path, name: &str) -> PathBuf {
     path.with_file_name(format!("{stem}.{name}.{ending}"))
 }
 
+/// A line of the file of dropped rows.
+#[derive(Serialize)]
+pub(crate) struct DroppedLine<'a> {
+    pub(crate) step: &'a str,
+    #[serde(flatten)]
+    pub(crate) row: &'a Dropped,
+}
+
 /// Dropped rows of all steps, each with the name of the step.
 fn write_dropped(path: &Path, report: &PipelineReport) -> Result<()> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        step: &'a str,
-        #[serde(flatten)]
-        row: &'a Dropped,
-    }
     let mut failed = None;
     write_atomically(path, |out| {
         for (run, folder) in report.steps.iter().zip(report.folders.iter().skip(1)) {
             let done = each_dropped(folder, |row| {
-                write_line(out, &Line { step: &run.name, row: &row })
+                write_line(out, &DroppedLine { step: &run.name, row: &row })
                     .map_err(|source| Error::io(path, source))
             });
             if let Err(error) = done {

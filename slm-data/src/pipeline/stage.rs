@@ -54,13 +54,19 @@ pub trait Stage {
 }
 
 /// A step from the configuration.
-pub(super) struct BuiltIn {
-    pub(super) kind: StepKind,
-    pub(super) evaluation: Vec<Example>,
+pub(crate) struct BuiltIn {
+    kind: StepKind,
+    evaluation: Vec<Example>,
     /// Bytes of rows above which files are used.
-    pub(super) memory: u64,
+    memory: u64,
     /// What was found through files.
-    pub(super) verdicts: Option<Verdicts>,
+    verdicts: Option<Verdicts>,
+}
+
+impl BuiltIn {
+    pub(crate) fn new(kind: StepKind, evaluation: Vec<Example>, memory: u64) -> Self {
+        Self { kind, evaluation, memory, verdicts: None }
+    }
 }
 
 impl Stage for BuiltIn {

@@ -12,7 +12,7 @@ use regex::Regex;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Example, Message, text};
+use crate::{Example, Message, Role, text};
 
 pub use find::{Found as PiiFinding, find as find_pii};
 use find::{Found, find_with};
@@ -117,8 +117,23 @@ pub(crate) struct Redacted {
     pub(crate) broke_json: bool,
 }
 
+/// The text with placeholders such as `[EMAIL_1]`; equal findings share one.
+///
+/// ```
+/// use slm_data::{PiiConfig, redact};
+///
+/// let text = redact("Mail ann@example.org or bo@example.org, not Ann@example.org.", &PiiConfig::default().kinds);
+/// assert_eq!(text, "Mail [EMAIL_1] or [EMAIL_2], not [EMAIL_1].");
+/// ```
+pub fn redact(text: &str, kinds: &BTreeSet<PiiKind>) -> String {
+    let messages = vec![Message { role: Role::User, content: text.to_owned() }];
+    let row = Example { messages, ..Example::default() };
+    let redacted = redact_row(&row, kinds).map(|redacted| redacted.example.messages);
+    redacted.unwrap_or(row.messages).pop().map(|message| message.content).unwrap_or_default()
+}
+
 /// The row with placeholders, or `None` where nothing was found.
-pub(crate) fn redact(example: &Example, kinds: &BTreeSet<PiiKind>) -> Option<Redacted> {
+pub(crate) fn redact_row(example: &Example, kinds: &BTreeSet<PiiKind>) -> Option<Redacted> {
     let mut people = Vec::new();
     if kinds.contains(&PiiKind::Name) {
         people = example.messages.iter().flat_map(|message| names::introduced(&message.content)).collect();
@@ -205,7 +220,7 @@ mod tests {
     use super::*;
 
     fn redacted(question: &str, answer: &str) -> Option<(String, String)> {
-        let result = redact(&Example::pair(question, answer, ""), &PiiConfig::default().kinds)?;
+        let result = redact_row(&Example::pair(question, answer, ""), &PiiConfig::default().kinds)?;
         Some((result.example.question().to_owned(), result.example.answer().to_owned()))
     }
 
@@ -233,19 +248,19 @@ mod tests {
             "",
         );
         let kinds = PiiKind::ALL.into_iter().collect();
-        let found = redact(&row, &kinds).map(|redacted| redacted.example);
+        let found = redact_row(&row, &kinds).map(|redacted| redacted.example);
         let found = found.unwrap_or_default();
         assert_eq!(found.question(), "Dear Dr. [NAME_1],\n[NAME_1]'s disk is full.\nKind regards,\n[NAME_2]");
         let expected = "Tell [NAME_2] that [NAME_1], or Dr. [NAME_1], must mail [EMAIL_1]. Annie may, too.";
         assert_eq!(found.answer(), expected);
-        assert!(redact(&found, &kinds).is_none());
-        assert!(redact(&row, &BTreeSet::from([PiiKind::Card])).is_none());
+        assert!(redact_row(&found, &kinds).is_none());
+        assert!(redact_row(&row, &BTreeSet::from([PiiKind::Card])).is_none());
     }
 
     #[test]
     fn redaction_that_breaks_json_is_told() {
         let broke = |answer: &str| {
-            redact(&Example::pair("q", answer, ""), &PiiConfig::default().kinds).map(|r| r.broke_json)
+            redact_row(&Example::pair("q", answer, ""), &PiiConfig::default().kinds).map(|r| r.broke_json)
         };
         assert_eq!(broke(r#"{"card":4111111111111111}"#), Some(true));
         assert_eq!(broke(r#"{"card":"4111111111111111"}"#), Some(false));
