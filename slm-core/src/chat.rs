@@ -388,47 +388,25 @@ pub trait LanguageModel {
     }
 }
 
-impl<M: LanguageModel + ?Sized> LanguageModel for &M {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<M: LanguageModel + ?Sized> LanguageModel for $pointer {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
 
-    fn stream(
-        &self,
-        request: &ChatRequest,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<ChatResponse> {
-        (**self).stream(request, on_text)
-    }
+            fn stream(
+                &self,
+                request: &ChatRequest,
+                on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+            ) -> Result<ChatResponse> {
+                (**self).stream(request, on_text)
+            }
+        }
+    )*};
 }
 
-impl<M: LanguageModel + ?Sized> LanguageModel for Box<M> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn stream(
-        &self,
-        request: &ChatRequest,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<ChatResponse> {
-        (**self).stream(request, on_text)
-    }
-}
-
-impl<M: LanguageModel + ?Sized> LanguageModel for Arc<M> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn stream(
-        &self,
-        request: &ChatRequest,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<ChatResponse> {
-        (**self).stream(request, on_text)
-    }
-}
+forward!(&M, Box<M>, Arc<M>);
 
 /// Turns texts into unit-length vectors whose dot product is their similarity.
 pub trait Embedder {
