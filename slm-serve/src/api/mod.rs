@@ -11,6 +11,8 @@ mod request;
 mod run;
 mod service;
 mod stream;
+mod thoughts;
+mod tool_choice;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use slm_core::{CrossEncoder, LocalModel, TextEncoder};
+use slm_core::{CrossEncoder, LocalModel};
 use slm_data::{PiiAction, PiiKind, find_pii};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
@@ -14,7 +14,7 @@ use slm_router::{
     RouterConfig, TrustModel,
 };
 
-use super::{Entry, Registry, SharedModel, fingerprint, now};
+use super::{Encoder, Entry, Registry, SharedEmbedder, SharedModel, fingerprint, now};
 use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
 use crate::engine::Engine;
 use crate::{Error, Result};
@@ -23,8 +23,8 @@ pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
     let device = Device::default();
     let mut registry = Registry { loaded: now(), ..Registry::default() };
     for encoder in &config.embedders {
-        let loaded = TextEncoder::load(&encoder.path, &device)?;
-        registry.embedders.push((encoder.name.clone(), Arc::new(loaded)));
+        let loaded = Encoder::load(&encoder.path, &device)?;
+        registry.embedders.push((encoder.name.clone(), loaded));
     }
     for encoder in &config.rerankers {
         let loaded = CrossEncoder::load(&encoder.path, &device)?;
@@ -147,8 +147,7 @@ fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriev
         if path.is_dir() { Store::open_existing(path)?.index()? } else { Arc::new(Index::load(path)?) };
     let mut retriever = Retriever::new(index, RetrieveConfig::default())?;
     if let Some(name) = &documents.embedder {
-        let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
-        retriever = retriever.with_embedder(Arc::clone(registry.embedder(name).ok_or_else(unknown)?))?;
+        retriever = retriever.with_embedder(embedder(registry, name)?)?;
     }
     if let Some(name) = &documents.reranker {
         let unknown = || Error::config("reranker", format!("there is none of the name \"{name}\""));
@@ -156,6 +155,11 @@ fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriev
         retriever = retriever.with_reranker(encoder);
     }
     Ok(retriever)
+}
+
+fn embedder(registry: &Registry, name: &str) -> Result<SharedEmbedder> {
+    let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
+    Ok(Arc::clone(&registry.embedder(name).ok_or_else(unknown)?.model))
 }
 
 fn load_router(registry: &Registry, entry: &RouterEntry) -> Result<Entry> {
