@@ -36,8 +36,8 @@ pub use error::{Error, Result};
 pub use intent::{Assessment, IntentConfig, IntentDetector, Sample, Signal};
 pub use outcome::{Outcome, OutcomeConfig, OutcomeRouter, RoutingCurve};
 pub use router::{
-    Decision, Delivery, Escalation, Route, RouteConfig, RouteKind, RouteScore, Routed, Router, RouterConfig,
-    RouterStats, SharedModel,
+    Decision, Delivery, Escalation, Route, RouteConfig, RouteDetector, RouteKind, RouteScore, Routed, Router,
+    RouterConfig, RouterStats, SharedEmbedder, SharedModel,
 };
 pub use strategy::{
     ChainOfThought, Decompose, DecomposeConfig, Planner, SelfConsistency, SelfConsistencyConfig,

@@ -3,6 +3,7 @@
 mod limits;
 mod models;
 mod remote;
+mod routing;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 pub use limits::{CorsConfig, KeyConfig, Limits, LogConfig};
 pub use models::{
     AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry,
-    RerankerConfig, RouteEntry, RouterEntry,
+    RerankerConfig,
 };
 pub use remote::{CascadeEntry, CloudEntry};
+pub use routing::{ActionEntry, DomainEntry, RouteEntry, RouterEntry, TriageEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};

@@ -43,8 +43,8 @@ pub struct EngineConfig {
     /// Most tokens of prompts read in one pass.
     pub prompt_part: usize,
     /// About the longest that a pass may take beside answers that run, in milliseconds: as many tokens of prompts are read
-    /// in it as fit by what passes took so far, at least 16. Shorter makes answers run more evenly, longer reads prompts
-    /// sooner. 0: prompts are read by `prompt_part` alone.
+    /// in it as fit by what passes took so far; and never for less time than the answers take, so that prompts get on.
+    /// Shorter makes answers run more evenly, longer reads prompts sooner. 0: prompts are read by `prompt_part` alone.
     pub max_pass_ms: u64,
 }
 

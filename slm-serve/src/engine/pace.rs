@@ -15,8 +15,9 @@ pub(super) struct Pass {
 /// Learns what passes cost, and chooses the part of prompts so that a pass beside running answers stays within a time.
 ///
 /// The time of a pass is taken for `a + b · answers + c · read`, by recursive least squares that forget (Haykin 2002, ch.
-/// 10), so that it follows the machine, its load and the length of the texts. Where no answer runs, nobody waits between
-/// two tokens, and the part is the largest.
+/// 10), so that it follows the machine, its load and the length of the texts. Prompts get at least as much of a pass as
+/// the answers, whatever the limit: else nobody new would be answered where answers alone take all of it. Where no answer
+/// runs, nobody waits between two tokens, and the part is the largest.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     most: usize,
@@ -49,13 +50,14 @@ impl Pace {
     pub(super) fn part(&self, answers: usize, passes: usize) -> usize {
         let Some(limit) = self.limit.filter(|_| answers > 0) else { return self.most };
         let [fixed, of_answer, of_token] = self.weights;
-        let rest = limit / passes.max(1) as f64 - fixed - of_answer * answers as f64 / SCALE[1];
+        let alone = (fixed + of_answer * answers as f64 / SCALE[1]).max(0.0);
+        let rest = (limit / passes.max(1) as f64 - alone).max(alone);
         let least = LEAST.min(self.most);
         // Nothing is known yet, or it makes no sense: carefully.
         if of_token <= 0.0 {
             return least;
         }
-        ((rest / of_token * SCALE[2]).max(0.0) as usize).clamp(least, self.most)
+        ((rest / of_token * SCALE[2]) as usize).clamp(least, self.most)
     }
 
     /// Learns from a pass.
@@ -105,7 +107,7 @@ mod tests {
             let mut pace = Pace::new(256, Some(Duration::from_millis(300)));
             let seen = run(&mut pace, per_token, 200);
             for (answers, read, seconds) in &seen[30..] {
-                let needed = 0.020 + 0.005 * *answers as f64 + per_token * LEAST as f64;
+                let alone = 0.020 + 0.005 * *answers as f64;
                 if *answers == 0 {
                     assert!(*read == 256 || *read == 0, "whole where nobody waits: {read}");
                 } else if *read > LEAST {
@@ -113,10 +115,20 @@ mod tests {
                     // And no less than fits.
                     assert!(*read == 256 || *seconds > 0.28, "{per_token}: {answers}, {read}, {seconds}");
                 } else {
+                    let needed = alone + per_token * LEAST as f64;
                     assert!(*read == 0 || needed > 0.28, "{per_token}: {answers} answers, {read} tokens");
                 }
             }
         }
+    }
+
+    #[test]
+    fn prompts_get_on_where_answers_take_all_of_the_time() {
+        let mut pace = Pace::new(256, Some(Duration::from_millis(50)));
+        run(&mut pace, 0.001, 200);
+        // 16 answers take 100 ms: so may the prompts.
+        let read = pace.part(16, 1);
+        assert!((90..=110).contains(&read), "{read}");
     }
 
     #[test]

@@ -9,13 +9,11 @@ use slm_core::{CrossEncoder, LocalModel};
 use slm_data::{PiiAction, PiiKind, find_pii};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
-use slm_router::{
-    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router,
-    RouterConfig, TrustModel,
-};
+use slm_router::{Budget, CachedModel, Cascade, CascadeConfig, CloudModel, TrustModel};
 
+use super::routes::{load_router, load_triage};
 use super::{Encoder, Entry, Registry, SharedEmbedder, SharedModel, fingerprint, now};
-use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
+use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, ServeConfig};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -59,6 +57,7 @@ fn load_entry(registry: &Registry, entry: &ModelEntry) -> Result<Entry> {
             Ok(Entry { engine: None, kind: "grounded", name, model, ..inner })
         }
         ModelEntry::Router(router) => load_router(registry, router),
+        ModelEntry::Triage(triage) => load_triage(registry, triage),
         ModelEntry::Cloud(cloud) => load_cloud(cloud),
         ModelEntry::Cascade(cascade) => {
             let inner = named(registry, &cascade.local)?;
@@ -134,7 +133,7 @@ fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> R
     Ok(())
 }
 
-fn named(registry: &Registry, name: &str) -> Result<Entry> {
+pub(super) fn named(registry: &Registry, name: &str) -> Result<Entry> {
     registry.models.iter().find(|e| e.name == name).cloned().ok_or_else(|| {
         let known: Vec<&str> = registry.models.iter().map(|e| e.name.as_str()).collect();
         Error::config("model", format!("\"{name}\" is none of those above it: {known:?}"))
@@ -157,29 +156,7 @@ fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriev
     Ok(retriever)
 }
 
-fn embedder(registry: &Registry, name: &str) -> Result<SharedEmbedder> {
+pub(super) fn embedder(registry: &Registry, name: &str) -> Result<SharedEmbedder> {
     let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
     Ok(Arc::clone(&registry.embedder(name).ok_or_else(unknown)?.model))
-}
-
-fn load_router(registry: &Registry, entry: &RouterEntry) -> Result<Entry> {
-    let mut routes = Vec::new();
-    for route in &entry.routes {
-        let model = named(registry, &route.model)?.model;
-        let config = RouteConfig { min_mean_logprob: route.min_mean_logprob, ..RouteConfig::default() };
-        let detector = DomainDetector::load(&route.detector)?;
-        routes.push(Route::new(&route.model, detector, model)?.with_config(config)?);
-    }
-    let defaults = RouterConfig::default();
-    let config = RouterConfig {
-        name: entry.name.clone(),
-        abstain_text: entry.abstain_text.clone().unwrap_or(defaults.abstain_text),
-    };
-    let mut router = Router::new(routes, config)?;
-    if let Some(larger) = &entry.larger {
-        router = router.with_larger(named(registry, larger)?.model);
-    }
-    let first = entry.routes.first().map(|r| named(registry, &r.model)).transpose()?;
-    let (prices, confidence) = first.map(|e| (e.prices, e.confidence)).unwrap_or_default();
-    Ok(Entry { prices, confidence, ..Entry::new(&entry.name, "router", Arc::new(router)) })
 }

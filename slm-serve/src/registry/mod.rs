@@ -3,6 +3,7 @@
 mod encoder;
 mod fingerprint;
 mod load;
+mod routes;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +26,7 @@ pub type SharedModel = Arc<dyn LanguageModel + Send + Sync>;
 pub struct Entry {
     /// Name in requests.
     pub name: String,
-    /// `local`, `adapter`, `extractive`, `grounded`, `router` or what the embedding program calls it.
+    /// `local`, `adapter`, `extractive`, `grounded`, `router`, `triage`, `cloud`, `cascade` or what the embedding program calls it.
     pub kind: &'static str,
     /// What answers.
     pub model: SharedModel,
