@@ -9,6 +9,7 @@ mod journal;
 mod metrics;
 pub mod registry;
 mod server;
+mod spans;
 
 pub use access::{Access, Caller, Refusal, digest, new_key};
 pub use api::{App, router};

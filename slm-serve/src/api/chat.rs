@@ -105,6 +105,8 @@ fn start(
             app: Arc::clone(app),
             entry: head.entry.clone(),
             caller: incoming.caller.clone(),
+            operation: "chat",
+            traceparent: incoming.traceparent.clone(),
             id: head.id.clone(),
             index,
             pieces: sender.clone(),

@@ -142,6 +142,8 @@ impl TextFrames {
             app: Arc::clone(app),
             entry: self.head.entry.clone(),
             caller: incoming.caller.clone(),
+            operation: "text_completion",
+            traceparent: incoming.traceparent.clone(),
             id: self.head.id.clone(),
             index,
             pieces,

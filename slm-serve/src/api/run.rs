@@ -16,6 +16,7 @@ use crate::engine::{Delta, Meter, Metered, OnDelta};
 use crate::journal::Record;
 use crate::metrics::Finished;
 use crate::registry::{Entry, now};
+use crate::spans::Answered;
 
 /// What comes of a request, by the index of the answer.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ pub(super) struct Task {
     pub(super) app: Arc<App>,
     pub(super) entry: Entry,
     pub(super) caller: Caller,
+    /// `chat` or `text_completion`.
+    pub(super) operation: &'static str,
+    pub(super) traceparent: Option<String>,
     pub(super) id: String,
     pub(super) index: usize,
     pub(super) pieces: UnboundedSender<Piece>,
@@ -197,6 +201,15 @@ impl Task {
             answer = response.filter(|_| self.app.log_texts).map(|r| r.text.as_str()),
             "answered"
         );
+        if let Some(spans) = &self.app.spans {
+            spans.record(&Answered {
+                operation: self.operation,
+                parent: self.traceparent.as_deref(),
+                model: response.map(|r| r.model.as_str()),
+                caller: &self.caller.name,
+                record: &record,
+            });
+        }
         self.app.journal.push(record);
     }
 

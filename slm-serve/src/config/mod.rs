@@ -8,6 +8,7 @@ mod routing;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use crate::spans::OtelConfig;
 pub use limits::{CorsConfig, KeyConfig, Limits, LogConfig};
 pub use models::{
     AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry,
@@ -40,6 +41,8 @@ pub struct ServeConfig {
     pub cors: CorsConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Where spans are sent; none are without it.
+    pub otel: Option<OtelConfig>,
     /// Serve without keys on an address that others reach.
     pub allow_anonymous: bool,
 }
@@ -55,6 +58,7 @@ impl Default for ServeConfig {
             limits: Limits::default(),
             cors: CorsConfig::default(),
             log: LogConfig::default(),
+            otel: None,
             allow_anonymous: false,
         }
     }
