@@ -2,8 +2,8 @@
 //!
 //! ```console
 //! cargo bench -p slm-router --bench routing -- intents DATA MINILM [vectors=FOLDER] [only=banking] [c=10] [weight=1] [state=MODEL]
-//! cargo bench -p slm-router --bench routing -- outcomes DATA MINILM [vectors=FOLDER]
-//! cargo bench -p slm-router --bench routing -- questions DATA MINILM [vectors=FOLDER]
+//! cargo bench -p slm-router --bench routing -- outcomes DATA MINILM [vectors=FOLDER] [only=subjects]
+//! cargo bench -p slm-router --bench routing -- questions DATA MINILM [vectors=FOLDER] [only=parts]
 //! ```
 //!
 //! `intents`: CLINC150, BANKING77 and HWU64, accuracy, and CLINC150's out-of-scope questions told apart. `outcomes`:
@@ -47,6 +47,7 @@ fn main() -> Outcome {
     };
     let sets =
         Sets { data: PathBuf::from(data), encoder, vectors: options.get("vectors").map(PathBuf::from) };
+    let only = options.get("only").copied().unwrap_or("");
     match *what {
         "intents" => {
             let mut config = IntentConfig::default();
@@ -56,10 +57,10 @@ fn main() -> Outcome {
             if let Some(weight) = options.get("weight") {
                 config.word_weight = weight.parse()?;
             }
-            intents::run(&sets, &config, options.get("only").copied().unwrap_or(""))
+            intents::run(&sets, &config, only)
         }
-        "outcomes" => outcomes::run(&sets),
-        "questions" => questions::run(&sets),
+        "outcomes" => outcomes::run(&sets, only),
+        "questions" => questions::run(&sets, only),
         other => Err(format!("expected what to measure, got {other}").into()),
     }
 }

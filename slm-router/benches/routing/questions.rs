@@ -12,9 +12,11 @@ use slm_router::{
 
 use super::{Outcome, Sets, field};
 
-pub(super) fn run(sets: &Sets) -> Outcome {
-    selfaware(sets)?;
-    hops(sets)?;
+pub(super) fn run(sets: &Sets, only: &str) -> Outcome {
+    if only != "parts" {
+        selfaware(sets)?;
+        hops(sets)?;
+    }
     for (name, file) in [
         ("Break, high level", "break-qdmr/qdmr_high_level_dev.jsonl.gz"),
         ("Break", "break-qdmr/qdmr_dev.jsonl.gz"),
