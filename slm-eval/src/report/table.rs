@@ -113,8 +113,8 @@ impl Table {
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        let mut figures = self.rows.iter().filter_map(|row| row.get(column)?.is_figure()).peekable();
-        figures.peek().is_some() && figures.all(|is_figure| is_figure)
+        let mut figures = self.rows.iter().filter_map(|row| row.get(column)?.is_figure());
+        !self.rows.is_empty() && figures.all(|is_figure| is_figure)
     }
 
     fn draw_row(&self, m: &mut Markup, row: &[Cell]) {
