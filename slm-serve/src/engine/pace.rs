@@ -66,11 +66,9 @@ impl Pace {
         let px: [f64; 3] = std::array::from_fn(|i| dot(&self.spread[i], &x));
         let gain = px.map(|p| p / (MEMORY + dot(&x, &px)));
         let error = pass.time.as_secs_f64() - dot(&self.weights, &x);
-        for i in 0..3 {
-            self.weights[i] += gain[i] * error;
-            for j in 0..3 {
-                self.spread[i][j] = (self.spread[i][j] - gain[i] * px[j]) / MEMORY;
-            }
+        for ((weight, row), gain) in self.weights.iter_mut().zip(&mut self.spread).zip(gain) {
+            *weight += gain * error;
+            row.iter_mut().zip(px).for_each(|(s, p)| *s = (*s - gain * p) / MEMORY);
         }
         let largest = (0..3).map(|i| self.spread[i][i]).fold(0.0, f64::max);
         if largest > UNCERTAIN {
