@@ -1,8 +1,9 @@
 """slm-serve and llama-server under the same load, in turns: throughput, time to the first token, time between tokens.
 
     python tools/bench_serve.py MODEL.gguf --slm target/release/slm-serve --llama llama-server [--rounds 2] [--clients 1 4 16]
+    python tools/bench_serve.py MODEL.gguf --slm target/release/slm-serve --pass-ms 0 150 250
 
-Each client sends one request after another over a connection of its own: a prompt of ids that begins like no other, and
+The second form compares settings of `max_pass_ms`. Each client sends one request after another over a connection of its own: a prompt of ids that begins like no other, and
 an answer of a fixed number of tokens, streamed. Both servers get the same requests, two threads, and no other work.
 """
 
@@ -14,6 +15,7 @@ import random
 import shlex
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -91,23 +93,38 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--slm", required=True)
-    parser.add_argument("--llama", required=True, help="command, may have arguments")
+    parser.add_argument("--llama", help="command, may have arguments")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--each", type=int, default=2, help="requests of a client")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--answer", type=int, default=48)
     parser.add_argument("--config", help="configuration file of slm-serve in place of --model")
+    parser.add_argument("--pass-ms", type=int, nargs="*", default=[], help="values of engine.max_pass_ms to compare")
     parser.add_argument("--out", help="JSON with every measurement")
     args = parser.parse_args()
     slots, per_slot = max(args.clients), args.prompt + args.answer + 16
-    contenders = {
-        "slm-serve": (shlex.split(args.slm) + ["run", "--listen", "127.0.0.1:8098"]
-                      + (["--config", args.config] if args.config else ["--model", args.model]), 8098,
-                      {"RAYON_NUM_THREADS": "2"}),
-        "llama-server": (shlex.split(args.llama) + ["-m", args.model, "--port", "8099", "-t", "2", "-tb", "2", "-np", str(slots),
-                         "-c", str(slots * per_slot), "--no-webui", "-fa", "on"], 8099, {}),
-    }
+    contenders = {}
+    with tempfile.TemporaryDirectory() as folder:
+        def add(name, *source):
+            contenders[name] = (shlex.split(args.slm) + ["run", "--listen", "127.0.0.1:8098", *source], 8098, {"RAYON_NUM_THREADS": "2"})
+
+        for limit in args.pass_ms:
+            path = os.path.join(folder, f"{limit}.toml")
+            with open(path, "w") as file:
+                file.write(f'[[models]]\nkind = "local"\nname = "m"\npath = "{os.path.abspath(args.model)}"\n'
+                           f"[models.engine]\nmax_pass_ms = {limit}\n")
+            add(f"{limit} ms", "--config", path)
+        if not args.pass_ms:
+            add("slm-serve", *(["--config", args.config] if args.config else ["--model", args.model]))
+        if args.llama:
+            contenders["llama-server"] = (shlex.split(args.llama) + ["-m", args.model, "--port", "8099", "-t", "2", "-tb", "2", "-np",
+                                          str(slots), "-c", str(slots * per_slot), "--no-webui", "-fa", "on"], 8099, {})
+        measure(args, contenders)
+
+
+def measure(args, contenders):
+    """All contenders in turns, and a table."""
     rows = []
     for index in range(args.rounds):
         for name, (command, port, env) in contenders.items():
@@ -125,16 +142,14 @@ def main():
     if args.out:
         with open(args.out, "w") as out:
             json.dump(rows, out, indent=1)
-    print("| clients | tokens/s | ratio | first token p50 | p99 | ratio of p99 | between tokens p50 | p99 |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| clients | server | tokens/s | first token p50, s | p99, s | between tokens p50, s | p99, s |")
+    print("|---|---|---|---|---|---|---|")
     for clients in args.clients:
-        mean = {name: {key: statistics.mean(r[key] for r in rows if r["server"] == name and r["clients"] == clients)
-                       for key in ("tokens_per_second", "first_p50", "first_p99", "gap_p50", "gap_p99")} for name in contenders}
-        ours, theirs = mean["slm-serve"], mean["llama-server"]
-        pair = lambda key, form: f"{form.format(ours[key])} / {form.format(theirs[key])}"
-        print(f"| {clients} | {pair('tokens_per_second', '{:.1f}')} | {ours['tokens_per_second'] / theirs['tokens_per_second']:.2f}"
-              f" | {pair('first_p50', '{:.2f}')} | {pair('first_p99', '{:.2f}')} | {ours['first_p99'] / theirs['first_p99']:.2f}"
-              f" | {pair('gap_p50', '{:.3f}')} | {pair('gap_p99', '{:.3f}')} |")
+        for name in contenders:
+            own = [r for r in rows if r["server"] == name and r["clients"] == clients]
+            mean = lambda key: statistics.mean(r[key] for r in own)
+            print(f"| {clients} | {name} | {mean('tokens_per_second'):.1f} | {mean('first_p50'):.2f} | {mean('first_p99'):.2f}"
+                  f" | {mean('gap_p50'):.3f} | {mean('gap_p99'):.3f} |")
 
 
 if __name__ == "__main__":

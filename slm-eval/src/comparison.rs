@@ -136,9 +136,10 @@ impl Comparison {
         let header = ["Contender", "Mean score", "Interval", "Right", "Withheld", "Failed", &change];
         self.standings.iter().fold(Table::new("Quality", header), |table, s| {
             let change = s.change.as_ref().map_or_else(String::new, |c| {
-                format!("{} ({} to {})", signed(c.change), signed(c.interval.low), signed(c.interval.high))
+                let [low, high] = [c.interval.low, c.interval.high].map(signed);
+                whole(&format!("{} ({low} to {high})", signed(c.change)))
             });
-            let interval = format!("{:.3} to {:.3}", s.interval.low, s.interval.high);
+            let interval = whole(&format!("{:.3} to {:.3}", s.interval.low, s.interval.high));
             let cells: [Cell; 3] = [s.name.as_str().into(), s.score.into(), interval.into()];
             let shares = [percent(s.right), percent(s.withheld), percent(s.failed), change];
             table.row(cells.into_iter().chain(shares.map(Cell::from)))

@@ -84,6 +84,15 @@ pub struct Cost {
     pub currency: String,
 }
 
+impl Cost {
+    /// The bill with what others charged for the same queries.
+    pub(crate) fn plus(self, charged: f64, queries: usize, correct: usize) -> Self {
+        let total = self.total + charged;
+        let per_correct = (correct > 0).then(|| total / correct as f64);
+        Self { total, per_query: total / queries.max(1) as f64, per_correct, ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -151,6 +151,8 @@ fn ask(model: &dyn LanguageModel, item: &Item, config: &EvalConfig) -> Result<Ro
                 citations: response.citations,
                 first_text_seconds,
                 confidence: response.confidence,
+                charged: response.cost,
+                route: response.route,
             };
         }
         Err(error) => row.outcome = Outcome::Failed { error: with_causes(&error) },

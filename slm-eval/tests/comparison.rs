@@ -20,6 +20,8 @@ fn contender(name: &str, right: usize, seconds: f64, cost: CostModel) -> Result<
             citations: Vec::new(),
             first_text_seconds: Some(seconds / 2.0),
             confidence: None,
+            charged: None,
+            route: None,
         },
         score: f64::from(u8::from(n < right)),
         correct: n < right,

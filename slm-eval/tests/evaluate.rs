@@ -85,6 +85,40 @@ fn right_wrong_failing_and_abstaining() -> Result<()> {
     Ok(())
 }
 
+/// Charges for the one answer that it gets from elsewhere.
+struct Charging;
+
+impl LanguageModel for Charging {
+    fn name(&self) -> &str {
+        "charging"
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> slm_core::Result<ChatResponse> {
+        let response = Obedient.stream(request, on_text)?;
+        let is_remote = response.text == "The Cat";
+        let (cost, route) = (is_remote.then_some(2.0), is_remote.then(|| "larger".into()));
+        Ok(ChatResponse { cost, route, ..response })
+    }
+}
+
+#[test]
+fn what_an_answer_says_it_costs_counts_and_its_tokens_do_not() -> Result<()> {
+    let cost = CostModel { per_million_prompt_tokens: 1e6, ..CostModel::default() };
+    let config = EvalConfig { cost, ..EvalConfig::default() };
+    let evaluation = evaluate(&Charging, &suite(), &config, &mut |_, _| {})?;
+    // Two answers of ten tokens at 1, and one that says 2.
+    let bill = &evaluation.summary.cost;
+    assert!((bill.total - 22.0).abs() < 1e-9 && (bill.per_query - 4.4).abs() < 1e-9, "{bill:?}");
+    assert!(bill.per_correct.is_some_and(|cost| (cost - 22.0).abs() < 1e-9));
+    let Outcome::Answered { route, .. } = &evaluation.rows[0].outcome else { panic!("it answered") };
+    assert_eq!(route.as_deref(), Some("larger"));
+    Ok(())
+}
+
 #[test]
 fn rows_tell_what_happened() -> Result<()> {
     let evaluation = run(&suite(), &EvalConfig::default())?;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 use slm_eval::Result;
-use slm_eval::metrics::{Binning, Calibration, Metric, Overlap, RiskCoverage, Rouge, Stemming};
+use slm_eval::metrics::{
+    Binning, Calibration, Chrf, Metric, Overlap, RiskCoverage, Rouge, Stemming, corpus_bleu, sentence_bleu,
+};
 
 #[derive(Deserialize)]
 struct Goldens {
@@ -131,4 +133,58 @@ fn risk_over_coverage_is_that_of_torch_uncertainty() -> Result<()> {
         assert!(found.excess >= -1e-12 && found.excess <= found.aurc, "{what}");
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct Translations {
+    rows: Vec<Translation>,
+    corpus: TranslationScores,
+}
+
+#[derive(Deserialize)]
+struct Translation {
+    text: String,
+    references: Vec<String>,
+    #[serde(flatten)]
+    scores: TranslationScores,
+}
+
+/// In percent.
+#[derive(Deserialize)]
+struct TranslationScores {
+    bleu: f64,
+    chrf: f64,
+    chrf_words: f64,
+}
+
+/// `goldens/make_translation.py` made the goldens.
+#[test]
+fn bleu_and_chrf_are_those_of_sacrebleu() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/translation.json");
+    let golden = std::fs::read(path).expect("the golden is in the repository");
+    let golden: Translations = serde_json::from_slice(&golden).expect("JSON");
+    let close = |got: f64, percent: f64, what: &str| {
+        assert!((100.0 * got - percent).abs() < 1e-6, "{what}: {} is not {percent}", 100.0 * got);
+    };
+    let most = golden.rows.iter().map(|r| r.references.len()).max().unwrap_or(0);
+    let mut references: Vec<Vec<&str>> = Vec::new();
+    for row in &golden.rows {
+        let own: Vec<&str> = row.references.iter().map(String::as_str).collect();
+        close(sentence_bleu(&row.text, &own), row.scores.bleu, &row.text);
+        close(Chrf::Characters.sentence(&row.text, &own), row.scores.chrf, &row.text);
+        close(Chrf::WithWords.sentence(&row.text, &own), row.scores.chrf_words, &row.text);
+        // The reference's corpus has as many references for each text.
+        let last = own.len() - 1;
+        references.push((0..most).map(|i| own[i.min(last)]).collect());
+    }
+    let corpus: Vec<(&str, &[&str])> =
+        golden.rows.iter().zip(&references).map(|(row, own)| (row.text.as_str(), own.as_slice())).collect();
+    close(corpus_bleu(&corpus), golden.corpus.bleu, "corpus");
+    close(Chrf::Characters.corpus(&corpus), golden.corpus.chrf, "corpus");
+    close(Chrf::WithWords.corpus(&corpus), golden.corpus.chrf_words, "corpus");
+    assert_eq!([sentence_bleu("a", &[]), Chrf::Characters.sentence("a", &[]), corpus_bleu(&[])], [0.0; 3]);
+    assert_eq!(
+        Metric::Bleu.best("a b c", &["a b", "b c"]).ok(),
+        Some(sentence_bleu("a b c", &["a b", "b c"]))
+    );
 }

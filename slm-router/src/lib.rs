@@ -15,6 +15,7 @@ mod file;
 pub mod intent;
 mod linear;
 pub mod outcome;
+mod prefill;
 pub mod router;
 pub mod strategy;
 pub mod triage;
@@ -35,9 +36,10 @@ pub use detector::{DetectorConfig, DomainDetector};
 pub use error::{Error, Result};
 pub use intent::{Assessment, IntentConfig, IntentDetector, Sample, Signal};
 pub use outcome::{Outcome, OutcomeConfig, OutcomeRouter, RoutingCurve};
+pub use prefill::{PrefillState, StatePooling};
 pub use router::{
-    Decision, Delivery, Escalation, Route, RouteConfig, RouteKind, RouteScore, Routed, Router, RouterConfig,
-    RouterStats, SharedModel,
+    Decision, Delivery, Escalation, Route, RouteConfig, RouteDetector, RouteKind, RouteScore, Routed, Router,
+    RouterConfig, RouterStats, SharedEmbedder, SharedModel,
 };
 pub use strategy::{
     ChainOfThought, Decompose, DecomposeConfig, Planner, SelfConsistency, SelfConsistencyConfig,

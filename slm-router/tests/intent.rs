@@ -1,8 +1,12 @@
 //! An intent detector over vectors whose geometry is known.
 
+use burn::tensor::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slm_router::{Calibration, Error, IntentConfig, IntentDetector, Sample, Signal};
+use slm_core::{Embedder, LocalModel};
+use slm_router::{
+    Calibration, Error, IntentConfig, IntentDetector, PrefillState, Sample, Signal, StatePooling,
+};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -129,5 +133,39 @@ fn vectors_that_do_not_fit_are_refused() -> Outcome {
     let vectors = around(None, 4, &mut rng);
     assert!(IntentDetector::fit(&samples(&vectors), &["a"; 3], &IntentConfig::default()).is_err());
     assert!(IntentDetector::fit(&samples(&vectors[..1]), &["a"], &IntentConfig::default()).is_err());
+    Ok(())
+}
+
+/// The embedded base's own states: no second model is needed.
+#[test]
+fn the_state_of_the_answering_model_is_a_vector() -> Outcome {
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/base");
+    let model = LocalModel::load(&base, &Device::flex())?;
+    let mean = PrefillState::new(model.clone(), StatePooling::Mean);
+    let last = PrefillState::new(model, StatePooling::Last);
+    let sums: Vec<String> = (0..40).map(|n| format!("What is {n} plus {}?", n * 7 % 31)).collect();
+    let lines: Vec<String> =
+        (0..40).map(|n| format!("Triage this log line: ERROR E{n} disk {} is full", n * 5)).collect();
+    for embedder in [&mean, &last] {
+        let embed = |texts: &[String]| embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let (a, b) = (embed(&sums)?, embed(&lines)?);
+        assert!(a.iter().all(|v| v.len() == embedder.dimension() && v.iter().all(|x| x.is_finite())));
+        assert!(a.iter().all(|v| (v.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5));
+        assert_eq!(embed(&sums[3..4])?[0], a[3], "neighbours change nothing");
+        let (known_a, new_a) = a.split_at(30);
+        let (known_b, new_b) = b.split_at(30);
+        let known = [samples(known_a), samples(known_b)].concat();
+        let intents = [vec!["sum"; 30], vec!["triage"; 30]].concat();
+        let detector =
+            IntentDetector::fit(&known, &intents, &IntentConfig { words: None, ..IntentConfig::default() })?;
+        for (new, intent) in [(new_a, "sum"), (new_b, "triage")] {
+            for sample in samples(new) {
+                assert_eq!(detector.assess(sample)?.intent, intent);
+            }
+        }
+    }
+    assert_ne!(mean.embed(&["What is 1 plus 2?"])?, last.embed(&["What is 1 plus 2?"])?);
+    // Far longer than the context of 512.
+    assert_eq!(mean.embed(&["long ".repeat(2000).as_str()])?[0].len(), mean.dimension());
     Ok(())
 }

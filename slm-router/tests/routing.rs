@@ -118,9 +118,9 @@ fn each_question_goes_to_its_own_expert() -> Outcome {
     ] {
         let (routed, _) = ask(&router, question)?;
         assert_eq!((routed.response.model.as_str(), routed.answered_by), (name, route), "{question}");
-        assert_eq!((routed.decision, routed.escalation), (router.route(question), None));
+        assert_eq!((routed.decision, routed.escalation), (router.route(question)?, None));
     }
-    let decision = router.route(IN_LIBRARY);
+    let decision = router.route(IN_LIBRARY)?;
     assert_eq!(decision.route_name(), Some("library"));
     assert!(decision.scores[0].margin > 0.0 && decision.scores[1].margin < 0.0, "{decision:?}");
     assert_eq!((books.calls(), cars.calls()), (1, 1));
@@ -142,7 +142,7 @@ fn the_largest_margin_wins_and_not_the_first_route() -> Outcome {
     let [both, garage] = routes()?;
     let backwards = Router::new(vec![garage, both], RouterConfig::default())?;
     let question = "When is the car due for new brake pads?";
-    let (first, second) = (forwards.route(question), backwards.route(question));
+    let (first, second) = (forwards.route(question)?, backwards.route(question)?);
     assert!(first.scores.iter().all(|score| score.margin > 0.0), "{first:?}");
     let best =
         first.scores.iter().max_by(|a, b| a.margin.total_cmp(&b.margin)).map(|score| score.name.as_str());

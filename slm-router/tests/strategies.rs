@@ -207,7 +207,7 @@ fn one_decision_explains_itself_and_is_followed() -> Outcome {
     let off = decided("poem 7")?;
     assert_eq!((off.action, off.reasons.len()), (Action::Abstain, 1));
 
-    let model = TriageModel::new(triage, Measure, script(|_| "on".into()))
+    let model = TriageModel::new(triage, std::sync::Arc::new(Measure), script(|_| "on".into()))
         .with_model(Action::Escalate, script(|_| "large".into()));
     for (text, answer, route) in [
         ("is pump on 7", "on", "answer"),

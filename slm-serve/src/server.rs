@@ -125,6 +125,9 @@ pub fn serve(config: &ServeConfig, source: Option<&std::path::Path>) -> Result<(
     if let Some(path) = source {
         app = app.with_source(path);
     }
+    if let Some(otel) = &config.otel {
+        app = app.with_spans(otel)?;
+    }
     runtime.block_on(async {
         let server = Server::bind(config, app).await?;
         tracing::info!(address = %server.address()?, "listening");

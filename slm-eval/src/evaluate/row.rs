@@ -25,6 +25,12 @@ pub enum Outcome {
         /// How sure the model was, where the configuration asks for log-probabilities and the model can tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confidence: Option<Confidence>,
+        /// What the model said it cost; tokens of such an answer are not charged again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        charged: Option<f64>,
+        /// Which way it took, where a router or a cascade chose one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<String>,
     },
     /// The request failed.
     Failed {

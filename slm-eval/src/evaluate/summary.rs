@@ -37,7 +37,7 @@ pub struct Summary {
     /// Tokens written per second of the requests that wrote any (reading the prompt included); `None` where
     /// none did.
     pub tokens_per_second: Option<f64>,
-    /// The bill; correct queries are those of [`correct`](Self::correct).
+    /// The bill, with what models charged themselves; correct queries are those of [`correct`](Self::correct).
     pub cost: Cost,
 }
 
@@ -49,9 +49,14 @@ impl Summary {
         let count_of = |keep: fn(&Row) -> bool| rows.iter().filter(|r| keep(r)).count();
         let (correct, abstained) = (count_of(|r| r.correct), count_of(Row::abstained));
         let (mut usage, mut writing, mut first) = (Usage::default(), 0.0, Vec::new());
+        let (mut priced, mut charged) = (Usage::default(), 0.0);
         for row in rows {
-            if let Outcome::Answered { usage: used, first_text_seconds, .. } = &row.outcome {
+            if let Outcome::Answered { usage: used, first_text_seconds, charged: cost, .. } = &row.outcome {
                 usage += *used;
+                match cost {
+                    Some(cost) => charged += cost,
+                    None => priced += *used,
+                }
                 writing += if used.completion_tokens > 0 { row.seconds } else { 0.0 };
                 first.extend(*first_text_seconds);
             }
@@ -71,7 +76,11 @@ impl Summary {
             first_text: if first.is_empty() { None } else { Some(LatencyStats::of(&first)?) },
             usage,
             tokens_per_second: (writing > 0.0).then(|| usage.completion_tokens as f64 / writing),
-            cost: config.cost.bill(seconds.iter().sum(), usage, rows.len(), correct)?,
+            cost: config.cost.bill(seconds.iter().sum(), priced, rows.len(), correct)?.plus(
+                charged,
+                rows.len(),
+                correct,
+            ),
         })
     }
 }

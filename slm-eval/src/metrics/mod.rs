@@ -1,6 +1,8 @@
 //! Scores of single answers, and the statistics over them.
 
+mod bleu;
 mod calibration;
+mod chrf;
 mod citation;
 mod json;
 mod porter;
@@ -13,7 +15,9 @@ mod text;
 
 use std::fmt;
 
+pub use bleu::{corpus_bleu, sentence_bleu};
 pub use calibration::{Binning, Calibration, CalibrationBin};
+pub use chrf::Chrf;
 pub use citation::{CitationScore, citation_score};
 pub use json::{extract_json, json_exact_match, json_field_accuracy};
 pub use porter::stem;
@@ -53,6 +57,13 @@ pub enum Metric {
     /// F1 of [`Rouge::Lsum`], stemmed: 0 to 1.
     #[serde(rename = "rougeLsum")]
     RougeLsum,
+    /// [`sentence_bleu`]: 0 to 1.
+    Bleu,
+    /// [`Chrf::Characters`]: 0 to 1.
+    Chrf,
+    /// [`Chrf::WithWords`]: 0 to 1.
+    #[serde(rename = "chrf++")]
+    ChrfWithWords,
     /// [`json_exact_match`]: 0 or 1.
     JsonExactMatch,
     /// [`json_field_accuracy`]: 0 to 1.
@@ -69,6 +80,9 @@ impl Metric {
             Self::Rouge2 => "rouge2",
             Self::RougeL => "rougeL",
             Self::RougeLsum => "rougeLsum",
+            Self::Bleu => "bleu",
+            Self::Chrf => "chrf",
+            Self::ChrfWithWords => "chrf++",
             Self::JsonExactMatch => "json_exact_match",
             Self::JsonFieldAccuracy => "json_field_accuracy",
         }
@@ -88,16 +102,23 @@ impl Metric {
             Self::Rouge2 => rouge(Rouge::N(2)),
             Self::RougeL => rouge(Rouge::L),
             Self::RougeLsum => rouge(Rouge::Lsum),
+            Self::Bleu => sentence_bleu(prediction, &[gold]),
+            Self::Chrf => Chrf::Characters.sentence(prediction, &[gold]),
+            Self::ChrfWithWords => Chrf::WithWords.sentence(prediction, &[gold]),
             Self::JsonExactMatch => right(json_exact_match(prediction, &parse(gold)?)),
             Self::JsonFieldAccuracy => json_field_accuracy(prediction, &parse(gold)?),
         })
     }
 
-    /// The score of `prediction` against the accepted answer that it fits best, as SQuAD scores it; without any, 0.
+    /// The score of `prediction` against the accepted answer that it fits best, as SQuAD scores it; without any, 0. BLEU
+    /// takes them together.
     ///
     /// # Errors
     /// As [`Metric::score`].
     pub fn best(self, prediction: &str, golds: &[&str]) -> Result<f64> {
+        if self == Self::Bleu {
+            return Ok(sentence_bleu(prediction, golds));
+        }
         golds.iter().try_fold(0.0, |best: f64, gold| Ok(best.max(self.score(prediction, gold)?)))
     }
 
@@ -122,6 +143,9 @@ impl fmt::Display for Metric {
             Self::Rouge2 => "ROUGE-2",
             Self::RougeL => "ROUGE-L",
             Self::RougeLsum => "ROUGE-Lsum",
+            Self::Bleu => "BLEU",
+            Self::Chrf => "chrF",
+            Self::ChrfWithWords => "chrF++",
             Self::JsonExactMatch => "JSON exact match",
             Self::JsonFieldAccuracy => "JSON field accuracy",
         })

@@ -27,6 +27,19 @@ pub enum Cell {
     Text(String),
 }
 
+impl Cell {
+    /// Whether it is a number, or a text that begins with one; `None` for a text that stands where there is none.
+    fn is_figure(&self) -> Option<bool> {
+        match self {
+            Self::Number(_) => Some(true),
+            Self::Text(text) if matches!(text.as_str(), "" | "–" | "never" | "none right") => None,
+            Self::Text(text) => {
+                Some(text.trim_start_matches(['+', '−']).starts_with(|c: char| c.is_ascii_digit()))
+            }
+        }
+    }
+}
+
 impl From<f64> for Cell {
     fn from(value: f64) -> Self {
         Self::Number(value)
@@ -94,25 +107,27 @@ impl Table {
                         }
                     });
                 });
-                m.element("tbody", &[], |m| self.rows.iter().for_each(|row| draw_row(m, row)));
+                m.element("tbody", &[], |m| self.rows.iter().for_each(|row| self.draw_row(m, row)));
             });
         });
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        let cell = |row: &Vec<Cell>| matches!(row.get(column), Some(Cell::Number(_)));
-        !self.rows.is_empty() && self.rows.iter().all(cell)
+        let mut figures = self.rows.iter().filter_map(|row| row.get(column)?.is_figure());
+        !self.rows.is_empty() && figures.all(|is_figure| is_figure)
     }
-}
 
-fn draw_row(m: &mut Markup, row: &[Cell]) {
-    m.newline();
-    m.element("tr", &[], |m| {
-        for cell in row {
-            match cell {
-                Cell::Number(value) => m.line("td", &[("class", &"number")], &number(*value)),
-                Cell::Text(text) => m.line("td", &[], text),
+    fn draw_row(&self, m: &mut Markup, row: &[Cell]) {
+        m.newline();
+        m.element("tr", &[], |m| {
+            for (column, cell) in row.iter().enumerate() {
+                let class: Attributes<'_> =
+                    if self.is_numeric(column) { &[("class", &"number")] } else { &[] };
+                match cell {
+                    Cell::Number(value) => m.line("td", class, &number(*value)),
+                    Cell::Text(text) => m.line("td", class, text),
+                }
             }
-        }
-    });
+        });
+    }
 }

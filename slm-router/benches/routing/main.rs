@@ -1,14 +1,15 @@
 //! How well and how fast questions are routed, on public sets. Prints tables.
 //!
 //! ```console
-//! cargo bench -p slm-router --bench routing -- intents DATA MINILM [vectors=FOLDER] [only=banking] [c=10] [weight=1]
-//! cargo bench -p slm-router --bench routing -- outcomes DATA MINILM [vectors=FOLDER]
-//! cargo bench -p slm-router --bench routing -- questions DATA MINILM [vectors=FOLDER]
+//! cargo bench -p slm-router --bench routing -- intents DATA MINILM [vectors=FOLDER] [only=banking] [c=10] [weight=1] [state=MODEL]
+//! cargo bench -p slm-router --bench routing -- outcomes DATA MINILM [vectors=FOLDER] [only=subjects]
+//! cargo bench -p slm-router --bench routing -- questions DATA MINILM [vectors=FOLDER] [only=parts]
 //! ```
 //!
 //! `intents`: CLINC150, BANKING77 and HWU64, accuracy, and CLINC150's out-of-scope questions told apart. `outcomes`:
 //! RouteLLM's records of a weak and a strong model. `questions`: SelfAware, HoVer, StrategyQA and Break. `vectors` names a folder
-//! in which vectors are kept from one run to the next.
+//! in which vectors are kept from one run to the next, `state` a model whose own states (`pooling=mean` or `last`) take the place of
+//! MiniLM's vectors.
 
 mod intents;
 mod outcomes;
@@ -22,8 +23,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use slm_core::{Embedder, TextEncoder};
-use slm_router::IntentConfig;
+use slm_core::{Embedder, LocalModel, TextEncoder};
+use slm_router::{IntentConfig, PrefillState, StatePooling};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -36,11 +37,17 @@ fn main() -> Outcome {
         println!("usage: cargo bench -p slm-router --bench routing -- WHAT DATA MINILM [vectors=FOLDER]");
         return Ok(());
     };
-    let sets = Sets {
-        data: PathBuf::from(data),
-        encoder: TextEncoder::load(Path::new(minilm), &Device::flex())?,
-        vectors: options.get("vectors").map(PathBuf::from),
+    let encoder: Box<dyn Embedder> = match options.get("state") {
+        Some(model) => {
+            let pooling =
+                if options.get("pooling") == Some(&"last") { StatePooling::Last } else { StatePooling::Mean };
+            Box::new(PrefillState::new(LocalModel::load(Path::new(model), &Device::flex())?, pooling))
+        }
+        None => Box::new(TextEncoder::load(Path::new(minilm), &Device::flex())?),
     };
+    let sets =
+        Sets { data: PathBuf::from(data), encoder, vectors: options.get("vectors").map(PathBuf::from) };
+    let only = options.get("only").copied().unwrap_or("");
     match *what {
         "intents" => {
             let mut config = IntentConfig::default();
@@ -50,10 +57,10 @@ fn main() -> Outcome {
             if let Some(weight) = options.get("weight") {
                 config.word_weight = weight.parse()?;
             }
-            intents::run(&sets, &config, options.get("only").copied().unwrap_or(""))
+            intents::run(&sets, &config, only)
         }
-        "outcomes" => outcomes::run(&sets),
-        "questions" => questions::run(&sets),
+        "outcomes" => outcomes::run(&sets, only),
+        "questions" => questions::run(&sets, only),
         other => Err(format!("expected what to measure, got {other}").into()),
     }
 }
@@ -61,7 +68,7 @@ fn main() -> Outcome {
 /// Public sets and their vectors.
 struct Sets {
     data: PathBuf,
-    encoder: TextEncoder,
+    encoder: Box<dyn Embedder>,
     vectors: Option<PathBuf>,
 }
 

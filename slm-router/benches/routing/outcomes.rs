@@ -13,12 +13,15 @@ use super::{Outcome, Sets, field};
 
 const FOLDS: usize = 5;
 
-pub(super) fn run(sets: &Sets) -> Outcome {
+pub(super) fn run(sets: &Sets, only: &str) -> Outcome {
     let records = sets.records("routellm/mmlu_outcomes.jsonl.gz")?;
     let prompts = field(&records, "prompt")?;
     let vectors = sets.embed("routellm", &prompts)?;
     let by_text: BTreeMap<&str, &str> = prompts.iter().copied().zip(field(&records, "subject")?).collect();
     let outcomes = outcomes(&records, &prompts, &vectors)?;
+    if only == "subjects" {
+        return other_subjects(&by_text, &outcomes);
+    }
     let words = Some(DetectorConfig::default());
     let plain = OutcomeConfig { words: None, complexity_weight: 0.0, ..OutcomeConfig::default() };
     let mut rng = ChaCha8Rng::seed_from_u64(2);

@@ -12,9 +12,11 @@ use slm_router::{
 
 use super::{Outcome, Sets, field};
 
-pub(super) fn run(sets: &Sets) -> Outcome {
-    selfaware(sets)?;
-    hops(sets)?;
+pub(super) fn run(sets: &Sets, only: &str) -> Outcome {
+    if only != "parts" {
+        selfaware(sets)?;
+        hops(sets)?;
+    }
     for (name, file) in [
         ("Break, high level", "break-qdmr/qdmr_high_level_dev.jsonl.gz"),
         ("Break", "break-qdmr/qdmr_dev.jsonl.gz"),
@@ -97,9 +99,13 @@ type Plan<'a> = &'a dyn Fn(&str) -> Vec<String>;
 fn parts(name: &str, questions: &[&str], gold: &[Vec<String>]) {
     let whole = |question: &str| vec![clean(question)];
     let rules = |question: &str| split_question(question).iter().map(|step| clean(step)).collect();
+    // Rules were written with the rows of even numbers in view: the others measure.
+    let odd = |n: &usize| n % 2 == 1;
+    let questions: Vec<&str> = (0..questions.len()).filter(odd).map(|n| questions[n]).collect();
+    let gold: Vec<Vec<String>> = (0..gold.len()).filter(odd).map(|n| gold[n].clone()).collect();
     for (planner, plan) in [("whole question", &whole as Plan<'_>), ("rules", &rules)] {
         let (mut score, mut exact, mut same_count, mut split) = (0.0, 0, 0, 0);
-        for (question, gold) in questions.iter().zip(gold) {
+        for (question, gold) in questions.iter().zip(&gold) {
             let steps = plan(question);
             score += sari(&clean(question), &steps.join(" ; "), &gold.join(" ; "));
             exact += usize::from(steps == *gold);

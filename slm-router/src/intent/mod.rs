@@ -179,6 +179,18 @@ impl IntentDetector {
         self.calibration
     }
 
+    /// Spread of the configured signal over the texts fitted to: what a difference of scores compares to.
+    pub fn spread(&self) -> f64 {
+        let [energy, mahalanobis, neighbours] = self.spreads;
+        match self.config.signal {
+            Signal::Energy => energy,
+            Signal::Mahalanobis => mahalanobis,
+            Signal::Neighbours => neighbours,
+            // One is a probability, the other in spreads already.
+            Signal::MaxProbability | Signal::Combined => 1.0,
+        }
+    }
+
     /// The intents, sorted by name.
     pub fn intents(&self) -> &[String] {
         &self.intents

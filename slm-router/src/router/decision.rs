@@ -20,12 +20,13 @@ pub enum RouteKind {
 pub struct RouteScore {
     /// Name of the route.
     pub name: String,
-    /// The detector's score, 0 to 1.
+    /// The detector's score: of words, 0 to 1; of vectors, in the units of its signal.
     pub score: f64,
     /// The detector's threshold.
     pub threshold: f64,
     /// Distance above the threshold as a share of the room above it, so that routes with different
-    /// thresholds compare: 1 at a score of 1, 0 at the threshold, negative below.
+    /// thresholds compare: 1 at the largest score, 0 at the threshold, negative below or for an intent that is another
+    /// route's. For vectors, `1 - exp(-d)` with the distance `d` in spreads of the domain's own scores.
     pub margin: f64,
 }
 

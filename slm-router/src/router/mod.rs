@@ -3,6 +3,7 @@
 mod config;
 mod counters;
 mod decision;
+mod detector;
 
 use std::ops::ControlFlow;
 
@@ -10,9 +11,11 @@ pub use config::{Delivery, RouteConfig, RouterConfig};
 use counters::Counters;
 pub use counters::RouterStats;
 pub use decision::{Decision, Escalation, RouteKind, RouteScore, Routed};
+use detector::VectorsOf;
+pub use detector::{RouteDetector, SharedEmbedder};
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
 
-use crate::{DomainDetector, Error, Result};
+use crate::{Error, Result};
 
 /// A model that a router may call, also from several threads.
 pub type SharedModel = Box<dyn LanguageModel + Send + Sync>;
@@ -20,7 +23,7 @@ pub type SharedModel = Box<dyn LanguageModel + Send + Sync>;
 /// A model and the detector of the questions it is good at.
 pub struct Route {
     name: String,
-    detector: DomainDetector,
+    detector: RouteDetector,
     model: SharedModel,
     config: RouteConfig,
 }
@@ -33,10 +36,10 @@ impl Route {
     /// When the detector is not calibrated.
     pub fn new(
         name: impl Into<String>,
-        detector: DomainDetector,
+        detector: impl Into<RouteDetector>,
         model: impl LanguageModel + Send + Sync + 'static,
     ) -> Result<Self> {
-        let name = name.into();
+        let (name, detector) = (name.into(), detector.into());
         if detector.threshold().is_none() {
             return Err(Error::NotCalibrated { route: Some(name) });
         }
@@ -51,13 +54,6 @@ impl Route {
         config.check()?;
         Ok(Self { config, ..self })
     }
-
-    fn score(&self, text: &str) -> RouteScore {
-        let score = self.detector.score(text);
-        let threshold = self.detector.threshold().map_or(1.0, f64::from);
-        let margin = (score - threshold) / (1.0 - threshold).max(f64::EPSILON);
-        RouteScore { name: self.name.clone(), score, threshold, margin }
-    }
 }
 
 impl std::fmt::Debug for Route {
@@ -65,7 +61,7 @@ impl std::fmt::Debug for Route {
         f.debug_struct("Route")
             .field("name", &self.name)
             .field("model", &self.model.name())
-            .field("threshold", &self.detector.threshold())
+            .field("detector", &self.detector)
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
@@ -125,9 +121,15 @@ impl Router {
         self
     }
 
-    /// Who would be asked first about `text`, and why. Calls no model and counts nothing.
-    pub fn route(&self, text: &str) -> Decision {
-        let scores: Vec<RouteScore> = self.routes.iter().map(|route| route.score(text)).collect();
+    /// Who would be asked first about `text`, and why. Asks no model but the embedders of detectors by vectors, and counts
+    /// nothing.
+    ///
+    /// # Errors
+    /// When an embedder fails, or its vectors do not fit the detector.
+    pub fn route(&self, text: &str) -> slm_core::Result<Decision> {
+        let mut vectors = VectorsOf::default();
+        let scores = self.routes.iter().map(|r| r.detector.score(&r.name, text, &mut vectors));
+        let scores: Vec<RouteScore> = scores.collect::<slm_core::Result<_>>()?;
         let mut best: Option<(usize, f64)> = None;
         for (index, score) in scores.iter().enumerate().filter(|(_, score)| score.margin > 0.0) {
             if best.is_none_or(|(_, margin)| score.margin > margin) {
@@ -135,7 +137,7 @@ impl Router {
             }
         }
         let route = best.map_or_else(|| self.last_resort(), |(index, _)| RouteKind::Route(index));
-        Decision { route, scores }
+        Ok(Decision { route, scores })
     }
 
     /// Answers as [`LanguageModel::stream`], and tells who answered and why.
@@ -143,7 +145,7 @@ impl Router {
     /// # Errors
     /// When the model asked fails, or does not report the log-probabilities that its route's floor needs.
     pub fn answer(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<Routed> {
-        let decision = self.route(request.last_user());
+        let decision = self.route(request.last_user())?;
         let chosen = match decision.route {
             RouteKind::Route(index) => self.routes.get(index).map(|route| (index, route)),
             RouteKind::Larger | RouteKind::Abstain => None,

@@ -1,6 +1,7 @@
 //! Ways to a better answer: models around models.
 
 mod chain_of_thought;
+mod compare;
 mod decompose;
 mod self_consistency;
 mod split;

@@ -1,5 +1,6 @@
 //! Questions in parts, by rules for English.
 
+use super::compare::compare;
 use crate::complexity::words::{QUESTION_WORDS, RELATIVES};
 
 /// Splits a question into steps, each a question or the description of a thing; `#1` in a step stands for the answer of
@@ -9,7 +10,13 @@ use crate::complexity::words::{QUESTION_WORDS, RELATIVES};
 /// clause is found first: "the capital of the country where Ann lives" becomes "the country where Ann lives" and "the
 /// capital of #1". A thing within a thing is found from the inside: "the mayor of the capital of Peru" becomes "the
 /// capital of Peru" and "the mayor of #1".
+///
+/// Before them, four forms that compare two named things ("Who was born first, A or B?") are known, in which each thing is
+/// looked up by itself.
 pub fn split_question(question: &str) -> Vec<String> {
+    if let Some(steps) = compare(question) {
+        return steps;
+    }
     let mut steps = Vec::new();
     for ask in asks(question) {
         let first = steps.len();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use slm_core::{ChatRequest, ChatResponse, Embedder, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, LanguageModel};
 
 use super::{Action, Triage, Triaged};
-use crate::SharedModel;
 use crate::router::{OnText, deliver};
+use crate::{SharedEmbedder, SharedModel};
 
 /// A model for each action, and a [`Triage`] that chooses among them.
 ///
@@ -14,7 +14,7 @@ use crate::router::{OnText, deliver};
 /// decides; the answer says in its [route](ChatResponse::route) what was decided.
 pub struct TriageModel {
     triage: Triage,
-    embedder: Box<dyn Embedder + Send + Sync>,
+    embedder: SharedEmbedder,
     direct: SharedModel,
     others: BTreeMap<Action, SharedModel>,
     abstain_text: String,
@@ -35,11 +35,16 @@ impl TriageModel {
     /// One with a model for direct answers only.
     pub fn new(
         triage: Triage,
-        embedder: impl Embedder + Send + Sync + 'static,
+        embedder: SharedEmbedder,
         direct: impl LanguageModel + Send + Sync + 'static,
     ) -> Self {
-        let (embedder, direct) = (Box::new(embedder), Box::new(direct));
-        Self { triage, embedder, direct, others: BTreeMap::new(), abstain_text: "I don't know.".to_owned() }
+        Self {
+            triage,
+            embedder,
+            direct: Box::new(direct),
+            others: BTreeMap::new(),
+            abstain_text: "I don't know.".to_owned(),
+        }
     }
 
     /// The same with a model for `action`.

@@ -13,10 +13,13 @@ use super::App;
 use super::error::ApiError;
 use super::logprobs;
 use super::messages;
-use super::parameters::{Parameters, UsageBody};
+use super::parameters::{Parameters, UsageBody, or_default};
 use super::request::Incoming;
 use super::run::{Answer, Outcome, Piece, Task, wire_reason};
 use super::stream::{Frames, event_stream};
+use super::thoughts::behind_thoughts;
+use super::tool_choice::ToolChoice;
+use crate::engine::Delta;
 use crate::registry::{Entry, now};
 
 #[derive(Debug, Deserialize)]
@@ -24,12 +27,13 @@ struct ChatBody {
     #[serde(flatten)]
     parameters: Parameters,
     messages: Vec<Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tools: Vec<Value>,
     tool_choice: Option<Value>,
-    #[serde(default)]
+    functions: Option<Value>,
+    #[serde(default, deserialize_with = "or_default")]
     logprobs: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     top_logprobs: usize,
     chat_template_kwargs: Option<Map<String, Value>>,
 }
@@ -56,13 +60,21 @@ pub(super) async fn chat(State(app): State<Arc<App>>, incoming: Incoming) -> Res
         return Err(ApiError::parameter("top_logprobs", "expected at most 20"));
     }
     generation.top_logprobs = if body.logprobs { body.top_logprobs } else { 0 };
-    let request = ChatRequest {
+    if body.functions.is_some() {
+        return Err(ApiError::parameter("functions", "superseded by `tools`"));
+    }
+    let choice = ToolChoice::read(body.tool_choice.as_ref())?;
+    if let Some(call) = choice.constraint(&body.tools, &entry)? {
+        generation.constraint = Some(call);
+    }
+    let mut request = ChatRequest {
         messages: messages::messages(body.messages)?,
-        tools: messages::tools(body.tools, body.tool_choice.as_ref())?,
+        tools: if choice == ToolChoice::None { Vec::new() } else { body.tools },
         template_variables: body.chat_template_kwargs.unwrap_or_default(),
         user: Some(incoming.tenant(parameters.user.as_deref())),
         generation,
     };
+    behind_thoughts(&mut request, &entry)?;
     let head = Head {
         id: app.new_id("chatcmpl"),
         created: now(),
@@ -93,6 +105,8 @@ fn start(
             app: Arc::clone(app),
             entry: head.entry.clone(),
             caller: incoming.caller.clone(),
+            operation: "chat",
+            traceparent: incoming.traceparent.clone(),
             id: head.id.clone(),
             index,
             pieces: sender.clone(),
@@ -100,8 +114,14 @@ fn start(
         };
         let mut request = request.clone();
         request.generation.seed = request.generation.seed.wrapping_add(index as u64);
-        let model = Arc::clone(&head.entry.model);
-        task.start(move |on_text| model.stream(&request, on_text).map(Answer::from));
+        let (model, engine) = (Arc::clone(&head.entry.model), head.entry.engine.clone());
+        task.start(move |on_delta| {
+            let response = match engine {
+                Some(engine) => engine.stream_deltas(&request, on_delta)?,
+                None => model.stream(&request, &mut |text| on_delta(Delta::Text(text)))?,
+            };
+            Ok(Answer::from(response))
+        });
     }
     Ok(pieces)
 }
@@ -124,7 +144,7 @@ pub(super) async fn collect(
     while outcomes.len() < answers {
         match pieces.recv().await {
             Some(Piece::Done(index, result)) => outcomes.push((index, (*result)?)),
-            Some(Piece::Text(..)) => {}
+            Some(Piece::Text(..) | Piece::Reasoning(..)) => {}
             None => return Err(ApiError::internal("the model ended without an answer")),
         }
     }
@@ -207,11 +227,15 @@ impl Frames for ChatFrames {
         self.delta(index, &json!({"content": text}))
     }
 
+    fn reasoning(&self, index: usize, text: &str) -> Value {
+        self.delta(index, &json!({"reasoning_content": text}))
+    }
+
     fn done(&self, index: usize, outcome: &Outcome) -> Vec<Value> {
         let r = &outcome.response;
         let mut frames = Vec::new();
-        if let Some(reasoning) = &r.reasoning {
-            frames.push(self.delta(index, &json!({"reasoning_content": reasoning})));
+        if let Some(reasoning) = r.reasoning.as_ref().filter(|_| !outcome.reasoned) {
+            frames.push(self.reasoning(index, reasoning));
         }
         if !r.tool_calls.is_empty() {
             let calls = calls(&self.head.id, r).into_iter().enumerate().map(|(at, call)| {

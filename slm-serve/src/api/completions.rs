@@ -13,11 +13,11 @@ use super::App;
 use super::chat::{Head, collect, first_piece};
 use super::error::ApiError;
 use super::logprobs::text_of;
-use super::parameters::{Parameters, UsageBody};
+use super::parameters::{Parameters, UsageBody, or_default};
 use super::request::Incoming;
 use super::run::{Answer, Outcome, Piece, Task, wire_reason};
 use super::stream::{Frames, event_stream};
-use crate::engine::EngineModel;
+use crate::engine::{Delta, EngineModel};
 use crate::registry::now;
 
 #[derive(Debug, Deserialize)]
@@ -25,9 +25,11 @@ struct CompletionBody {
     #[serde(flatten)]
     parameters: Parameters,
     prompt: Prompt,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     echo: bool,
     logprobs: Option<usize>,
+    best_of: Option<usize>,
+    suffix: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +65,15 @@ pub(super) async fn completions(
     };
     if body.logprobs.is_some_and(|n| n > 20) {
         return Err(ApiError::parameter("logprobs", "expected at most 20"));
+    }
+    if body.best_of.is_some_and(|best| Some(best) != body.parameters.n.or(Some(1))) {
+        return Err(ApiError::parameter(
+            "best_of",
+            "answers are not ranked: leave it out, or make it equal to `n`",
+        ));
+    }
+    if body.suffix.is_some_and(|suffix| !suffix.is_empty()) {
+        return Err(ApiError::parameter("suffix", "texts are continued, not filled in"));
     }
     let generation = GenerationConfig {
         logprobs: entry.confidence || body.logprobs.is_some(),
@@ -131,6 +142,8 @@ impl TextFrames {
             app: Arc::clone(app),
             entry: self.head.entry.clone(),
             caller: incoming.caller.clone(),
+            operation: "text_completion",
+            traceparent: incoming.traceparent.clone(),
             id: self.head.id.clone(),
             index,
             pieces,
@@ -139,8 +152,9 @@ impl TextFrames {
         let ids = self.prompts[index / self.each].clone();
         let Work { engine, mut generation, user } = work;
         generation.seed = generation.seed.wrapping_add(index as u64);
-        task.start(move |on_text| {
-            let made = engine.generate(ids, &generation, Some(&user), on_text)?;
+        task.start(move |on_delta| {
+            let mut on_text = |text: &str| on_delta(Delta::Text(text));
+            let made = engine.generate(ids, &generation, Some(&user), &mut on_text)?;
             let prompt_logprobs = made.prompt_logprobs.clone();
             Ok(Answer { response: made.into_response(engine.name()), prompt_logprobs })
         });
@@ -250,6 +264,10 @@ impl Frames for TextFrames {
 
     fn text(&self, index: usize, text: &str) -> Value {
         self.body(&[self.choice(index, text, None)])
+    }
+
+    fn reasoning(&self, index: usize, text: &str) -> Value {
+        self.text(index, text)
     }
 
     fn done(&self, index: usize, outcome: &Outcome) -> Vec<Value> {

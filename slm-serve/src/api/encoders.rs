@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::ApiError;
-use super::parameters::OneOrMany;
 use super::request::Incoming;
 
 #[derive(Debug, Deserialize)]
 struct EmbeddingBody {
     model: Option<String>,
-    input: OneOrMany,
+    input: Value,
     encoding_format: Option<Encoding>,
     dimensions: Option<usize>,
 }
@@ -39,23 +38,24 @@ pub(super) async fn embeddings(
     let body: EmbeddingBody = incoming.json()?;
     let registry = app.registry();
     let name = body.model.as_deref().unwrap_or("default");
-    let embedder = registry.embedder(name).cloned().ok_or_else(|| {
+    let encoder = registry.embedder(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = registry.embedders.iter().map(|(n, _)| n.as_str()).collect();
         ApiError::no_model(name, &known)
     })?;
-    let texts = body.input.into_vec();
+    let texts = texts(body.input)?;
     if texts.is_empty() || texts.len() > MOST {
         return Err(ApiError::parameter("input", format!("{} texts; expected 1 to {MOST}", texts.len())));
     }
-    if let Some(asked) = body.dimensions.filter(|d| *d != embedder.dimension()) {
-        let message = format!("the model has {} dimensions, not {asked}", embedder.dimension());
+    if let Some(asked) = body.dimensions.filter(|d| *d != encoder.model.dimension()) {
+        let message = format!("the model has {} dimensions, not {asked}", encoder.model.dimension());
         return Err(ApiError::parameter("dimensions", message));
     }
-    let vectors = blocking(&app, move || {
+    let (vectors, tokens) = blocking(&app, move || {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        embedder.embed(&texts)
+        Ok((encoder.model.embed(&texts)?, encoder.tokens(&texts)?))
     })
     .await?;
+    app.access.settle(&incoming.caller, tokens, 0.0);
     let format = body.encoding_format.unwrap_or(Encoding::Float);
     let data = vectors.iter().enumerate().map(|(index, vector)| {
         let embedding = match format {
@@ -68,8 +68,21 @@ pub(super) async fn embeddings(
         json!({"object": "embedding", "index": index, "embedding": embedding})
     });
     let data: Vec<Value> = data.collect();
-    let usage = json!({"prompt_tokens": 0, "total_tokens": 0});
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     Ok(Json(json!({"object": "list", "data": data, "model": name, "usage": usage})))
+}
+
+/// The texts of `input`. Ids of tokens are those of another model's tokenizer: they are refused.
+fn texts(input: Value) -> Result<Vec<String>, ApiError> {
+    let refused = |_| {
+        let message = "expected a text or a list of texts\nhint: LangChain's `OpenAIEmbeddings` sends ids of OpenAI's \
+                       tokens unless `check_embedding_ctx_length=False`";
+        ApiError::parameter("input", message)
+    };
+    match input {
+        Value::String(text) => Ok(vec![text]),
+        many => serde_json::from_value(many).map_err(refused),
+    }
 }
 
 #[derive(Debug, Deserialize)]

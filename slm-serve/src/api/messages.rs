@@ -46,17 +46,3 @@ fn text_of(part: &Value) -> Result<&str, String> {
         (kind, _) => Err(format!("a part of type {kind:?}: this server reads text alone")),
     }
 }
-
-/// The tools that a model may call, as `tool_choice` says.
-pub(super) fn tools(given: Vec<Value>, choice: Option<&Value>) -> Result<Vec<Value>, ApiError> {
-    match choice {
-        None => Ok(given),
-        Some(Value::String(s)) if s == "auto" => Ok(given),
-        Some(Value::String(s)) if s == "none" => Ok(Vec::new()),
-        Some(other) => {
-            let message =
-                format!("{other} is not supported: a model chooses itself (`auto`) or has none (`none`)");
-            Err(ApiError::parameter("tool_choice", message))
-        }
-    }
-}

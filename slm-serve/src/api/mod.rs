@@ -11,6 +11,8 @@ mod request;
 mod run;
 mod service;
 mod stream;
+mod thoughts;
+mod tool_choice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::config::{Limits, ServeConfig};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::registry::{Entry, Registry};
+use crate::spans::Spans;
 use crate::{Error, Result};
 
 /// Everything that requests share.
@@ -42,6 +45,7 @@ pub struct App {
     log_texts: bool,
     metrics: Metrics,
     journal: Journal,
+    spans: Option<Box<dyn Spans>>,
     permits: Arc<Semaphore>,
     draining: AtomicBool,
     requests: AtomicU64,
@@ -62,6 +66,7 @@ impl App {
             log_texts: config.log.texts,
             metrics: Metrics::default(),
             journal: Journal::default(),
+            spans: None,
             permits: Arc::new(Semaphore::new(config.limits.max_requests)),
             draining: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -74,6 +79,14 @@ impl App {
     #[must_use]
     pub fn with_source(self, path: impl Into<PathBuf>) -> Self {
         Self { source: Some(path.into()), ..self }
+    }
+
+    /// The same, which sends spans as `config` says.
+    ///
+    /// # Errors
+    /// When the endpoint is no address, or this build has no feature `otel`.
+    pub fn with_spans(self, config: &crate::config::OtelConfig) -> Result<Self> {
+        Ok(Self { spans: Some(crate::spans::start(config)?), ..self })
     }
 
     /// What is served now.

@@ -15,7 +15,7 @@ use crate::registry::Entry;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Parameters {
     pub(super) model: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) stream: bool,
     pub(super) stream_options: Option<StreamOptions>,
     pub(super) n: Option<usize>,
@@ -28,12 +28,12 @@ pub(super) struct Parameters {
     stop: Option<OneOrMany>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
-    logit_bias: Option<BTreeMap<u32, f32>>,
+    logit_bias: Option<BTreeMap<String, f32>>,
     // Beyond OpenAI's, by vLLM's names.
     top_k: Option<i64>,
     min_p: Option<f32>,
     repetition_penalty: Option<f32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     ignore_eos: bool,
     response_format: Option<ResponseFormat>,
     guided_json: Option<Value>,
@@ -43,8 +43,17 @@ pub(super) struct Parameters {
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct StreamOptions {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) include_usage: bool,
+}
+
+/// Reads a field for which clients may send `null` when they mean nothing.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -99,7 +108,7 @@ impl Parameters {
     pub(super) fn generation(&self, entry: &Entry, limits: &Limits) -> Result<GenerationConfig, ApiError> {
         let asked = self.max_completion_tokens.or(self.max_tokens);
         let temperature = self.temperature.unwrap_or(entry.temperature);
-        let mut logit_bias = self.logit_bias.clone().unwrap_or_default();
+        let mut logit_bias = self.logit_bias(entry)?;
         if self.ignore_eos {
             let ends = entry.engine.iter().flat_map(|e| &e.local().eos);
             logit_bias.extend(ends.map(|id| (*id, f32::NEG_INFINITY)));
@@ -122,6 +131,22 @@ impl Parameters {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// What is added to the logits of which tokens: OpenAI's ids are texts, and its range is ±100.
+    fn logit_bias(&self, entry: &Entry) -> Result<BTreeMap<u32, f32>, ApiError> {
+        let known = entry.engine.as_ref().map(|e| e.local().model.config.vocab_size);
+        let refused = |message: String| ApiError::parameter("logit_bias", message);
+        let pair = |(id, bias): (&String, &f32)| {
+            if !(-100.0..=100.0).contains(bias) {
+                return Err(refused(format!("expected -100 to 100, got {bias}")));
+            }
+            match id.parse::<u32>() {
+                Ok(id) if known.is_none_or(|known| (id as usize) < known) => Ok((id, *bias)),
+                _ => Err(refused(format!("\"{id}\" is no token of `{}`", entry.name))),
+            }
+        };
+        self.logit_bias.iter().flatten().map(pair).collect()
     }
 
     fn constraint(&self) -> Result<Option<Constraint>, ApiError> {

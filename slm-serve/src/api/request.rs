@@ -29,6 +29,8 @@ impl FromRequestParts<Arc<App>> for Known {
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) caller: Caller,
+    /// The client's trace, where it sends one.
+    pub(super) traceparent: Option<String>,
     body: Bytes,
 }
 
@@ -53,7 +55,8 @@ impl FromRequest<Arc<App>> for Incoming {
             Ok(Err(_)) => return Err(refused(ApiError::too_large(limit))),
             Ok(Ok(body)) => body,
         };
-        Ok(Self { caller, body })
+        let traceparent = parts.headers.get("traceparent").and_then(|h| h.to_str().ok()).map(str::to_owned);
+        Ok(Self { caller, traceparent, body })
     }
 }
 

@@ -12,18 +12,17 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::App;
 use super::error::ApiError;
 use crate::access::Caller;
-use crate::engine::{Meter, Metered};
+use crate::engine::{Delta, Meter, Metered, OnDelta};
 use crate::journal::Record;
 use crate::metrics::Finished;
 use crate::registry::{Entry, now};
-
-/// What is called with each piece of text.
-pub(super) type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+use crate::spans::Answered;
 
 /// What comes of a request, by the index of the answer.
 #[derive(Debug)]
 pub(super) enum Piece {
     Text(usize, String),
+    Reasoning(usize, String),
     Done(usize, Box<Result<Outcome, ApiError>>),
 }
 
@@ -34,6 +33,8 @@ pub(super) struct Outcome {
     /// Of each token of the prompt but the first, where they were asked for.
     pub(super) prompt_logprobs: Vec<f32>,
     pub(super) info: Value,
+    /// Thoughts were sent before the answer.
+    pub(super) reasoned: bool,
 }
 
 /// What a model gives back.
@@ -53,6 +54,9 @@ pub(super) struct Task {
     pub(super) app: Arc<App>,
     pub(super) entry: Entry,
     pub(super) caller: Caller,
+    /// `chat` or `text_completion`.
+    pub(super) operation: &'static str,
+    pub(super) traceparent: Option<String>,
     pub(super) id: String,
     pub(super) index: usize,
     pub(super) pieces: UnboundedSender<Piece>,
@@ -66,13 +70,14 @@ struct Watch {
     first: Option<Duration>,
     last: Instant,
     late: bool,
+    reasoned: bool,
 }
 
 impl Task {
     /// Starts `work` on a thread of its own.
     pub(super) fn start(
         self,
-        work: impl FnOnce(&mut OnText<'_>) -> slm_core::Result<Answer> + Send + 'static,
+        work: impl FnOnce(&mut OnDelta<'_>) -> slm_core::Result<Answer> + Send + 'static,
     ) {
         tokio::task::spawn_blocking(move || {
             let index = self.index;
@@ -85,13 +90,13 @@ impl Task {
 
     fn run(
         self,
-        work: impl FnOnce(&mut OnText<'_>) -> slm_core::Result<Answer>,
+        work: impl FnOnce(&mut OnDelta<'_>) -> slm_core::Result<Answer>,
     ) -> Result<Outcome, ApiError> {
         let limit = self.app.limits.request_time();
         let began = Instant::now();
-        let mut watch = Watch { began, first: None, last: began, late: false };
+        let mut watch = Watch { began, first: None, last: began, late: false, reasoned: false };
         Meter::reset();
-        let result = work(&mut |text| self.on_text(text, &mut watch, limit));
+        let result = work(&mut |delta| self.on_delta(delta, &mut watch, limit));
         let metered = Meter::read();
         let result = match result {
             Ok(_) if watch.late => Err(ApiError::timeout(limit)),
@@ -107,7 +112,7 @@ impl Task {
         }
     }
 
-    fn on_text(&self, text: &str, watch: &mut Watch, limit: Duration) -> ControlFlow<()> {
+    fn on_delta(&self, delta: Delta<'_>, watch: &mut Watch, limit: Duration) -> ControlFlow<()> {
         let now = Instant::now();
         if now - watch.began > limit {
             watch.late = true;
@@ -116,13 +121,18 @@ impl Task {
         if self.pieces.is_closed() {
             return ControlFlow::Break(());
         }
+        let (text, piece) = match delta {
+            Delta::Text(text) => (text, Piece::Text(self.index, text.to_owned())),
+            Delta::Reasoning(text) => (text, Piece::Reasoning(self.index, text.to_owned())),
+        };
         if !text.is_empty() {
+            watch.reasoned |= matches!(delta, Delta::Reasoning(_));
             match watch.first {
                 None => watch.first = Some(now - watch.began),
                 Some(_) => self.app.metrics.gap(&self.entry.name, now - watch.last),
             }
             watch.last = now;
-            let _ = self.pieces.send(Piece::Text(self.index, text.to_owned()));
+            let _ = self.pieces.send(piece);
         }
         ControlFlow::Continue(())
     }
@@ -145,7 +155,7 @@ impl Task {
         self.app.access.settle(&self.caller, total(response.usage), cost);
         self.record(reason, Some(&response), watch, cost);
         let info = self.info(&response, watch, metered, cost);
-        Outcome { response, prompt_logprobs, info }
+        Outcome { response, prompt_logprobs, info, reasoned: watch.reasoned }
     }
 
     /// The machine's time and tokens, and what others charged.
@@ -191,6 +201,15 @@ impl Task {
             answer = response.filter(|_| self.app.log_texts).map(|r| r.text.as_str()),
             "answered"
         );
+        if let Some(spans) = &self.app.spans {
+            spans.record(&Answered {
+                operation: self.operation,
+                parent: self.traceparent.as_deref(),
+                model: response.map(|r| r.model.as_str()),
+                caller: &self.caller.name,
+                record: &record,
+            });
+        }
         self.app.journal.push(record);
     }
 

@@ -18,6 +18,8 @@ pub(super) trait Frames: Send + Sync {
     fn begin(&self) -> Vec<Value>;
     /// For a piece of text of the answer `index`.
     fn text(&self, index: usize, text: &str) -> Value;
+    /// For a piece of its thoughts.
+    fn reasoning(&self, index: usize, text: &str) -> Value;
     /// When the answer `index` is finished.
     fn done(&self, index: usize, outcome: &Outcome) -> Vec<Value>;
     /// After all answers.
@@ -58,6 +60,7 @@ pub(super) fn event_stream(
             };
             match piece {
                 Some(Piece::Text(index, text)) => ready.push(frames.text(index, &text)),
+                Some(Piece::Reasoning(index, text)) => ready.push(frames.reasoning(index, &text)),
                 Some(Piece::Done(index, result)) => match *result {
                     Ok(outcome) => {
                         ready = frames.done(index, &outcome);

@@ -3,16 +3,19 @@
 mod limits;
 mod models;
 mod remote;
+mod routing;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use crate::spans::OtelConfig;
 pub use limits::{CorsConfig, KeyConfig, Limits, LogConfig};
 pub use models::{
     AdapterConfig, DocumentsConfig, EmbedderConfig, ExtractiveEntry, GroundedEntry, LocalEntry, ModelEntry,
-    RerankerConfig, RouteEntry, RouterEntry,
+    RerankerConfig,
 };
 pub use remote::{CascadeEntry, CloudEntry};
+pub use routing::{ActionEntry, DomainEntry, RouteEntry, RouterEntry, TriageEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -38,6 +41,8 @@ pub struct ServeConfig {
     pub cors: CorsConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Where spans are sent; none are without it.
+    pub otel: Option<OtelConfig>,
     /// Serve without keys on an address that others reach.
     pub allow_anonymous: bool,
 }
@@ -53,6 +58,7 @@ impl Default for ServeConfig {
             limits: Limits::default(),
             cors: CorsConfig::default(),
             log: LogConfig::default(),
+            otel: None,
             allow_anonymous: false,
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use slm_eval::CostModel;
 use slm_rag::{ExtractiveConfig, GroundedConfig};
 
-use super::{CascadeEntry, CloudEntry};
+use super::{CascadeEntry, CloudEntry, RouterEntry, TriageEntry};
 use crate::engine::EngineConfig;
 
 /// Something that answers under a name.
@@ -22,6 +22,8 @@ pub enum ModelEntry {
     Grounded(GroundedEntry),
     /// Several models and who of them is asked.
     Router(RouterEntry),
+    /// One decision on each question.
+    Triage(TriageEntry),
     /// A larger model on another machine.
     Cloud(CloudEntry),
     /// A local model first, and a larger one where its answer cannot be trusted.
@@ -39,6 +41,7 @@ impl ModelEntry {
             Self::Extractive(e) => vec![&e.name],
             Self::Grounded(g) => vec![&g.name],
             Self::Router(r) => vec![&r.name],
+            Self::Triage(t) => vec![&t.name],
             Self::Cloud(c) => vec![&c.name],
             Self::Cascade(c) => vec![&c.name],
         }
@@ -53,6 +56,7 @@ impl ModelEntry {
             Self::Extractive(extractive) => f(&mut extractive.documents.index),
             Self::Grounded(grounded) => f(&mut grounded.documents.index),
             Self::Router(router) => router.routes.iter_mut().for_each(|r| f(&mut r.detector)),
+            Self::Triage(triage) => triage.for_each_path(f),
             Self::Cloud(cloud) => cloud.budget_file.iter_mut().for_each(f),
             Self::Cascade(cascade) => f(&mut cascade.trust),
         }
@@ -153,35 +157,6 @@ pub struct GroundedEntry {
     /// How the model is asked and checked.
     #[serde(default)]
     pub grounding: GroundedConfig,
-}
-
-/// Several models and who of them is asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouterEntry {
-    /// Name in requests.
-    pub name: String,
-    /// The routes.
-    pub routes: Vec<RouteEntry>,
-    /// Name of the model that is asked where no route is sure; without one the answer is withheld.
-    #[serde(default)]
-    pub larger: Option<String>,
-    /// What is said where the answer is withheld.
-    #[serde(default)]
-    pub abstain_text: Option<String>,
-}
-
-/// A model and the questions it is asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteEntry {
-    /// Name of the model.
-    pub model: String,
-    /// A calibrated detector of `slm-router`.
-    pub detector: PathBuf,
-    /// Lowest mean log-probability per token with which its answer stands.
-    #[serde(default)]
-    pub min_mean_logprob: Option<f32>,
 }
 
 /// An encoder for embeddings.

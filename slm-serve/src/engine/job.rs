@@ -25,6 +25,8 @@ pub(super) struct Job {
 pub(super) struct Reply {
     events: Sender<Event>,
     cancelled: Arc<AtomicBool>,
+    /// Text was handed over: somebody waits for the next.
+    answering: AtomicBool,
     /// Tokens of the cache that are set aside for it.
     pub(super) reserved: usize,
     arrived: Instant,
@@ -57,6 +59,7 @@ impl Job {
         let reply = Reply {
             events: sender,
             cancelled: Arc::clone(&cancelled),
+            answering: AtomicBool::new(false),
             reserved: request.max_tokens(),
             arrived: Instant::now(),
             queued: Duration::ZERO,
@@ -73,10 +76,18 @@ impl Reply {
 
     /// Hands over a piece of text; breaks where nobody waits for it any more.
     pub(super) fn text(&self, text: &str) -> ControlFlow<()> {
+        if !text.is_empty() {
+            self.answering.store(true, Ordering::Relaxed);
+        }
         if self.is_cancelled() || self.events.send(Event::Text(text.to_owned())).is_err() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether text was handed over.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Relaxed)
     }
 
     /// It leaves the queue.

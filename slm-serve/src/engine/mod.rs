@@ -1,7 +1,9 @@
 //! [`Engine`]: one local model and its adapters, answering many requests at once on a thread of its own.
 
+mod delta;
 mod job;
 mod meter;
+mod pace;
 mod queue;
 mod scheduler;
 
@@ -10,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use delta::{Delta, OnDelta};
 use job::{Job, Ticket};
 pub use meter::{Meter, Metered};
 use queue::FairQueue;
@@ -37,9 +40,12 @@ pub struct EngineConfig {
     pub kv_cache: KvCacheType,
     /// Tokens of past texts whose keys and values are kept, for prompts that begin alike. Beyond `kv_cache_mib`.
     pub prefix_tokens: usize,
-    /// Most tokens of prompts read in one pass beside the answers: fewer make answers run more evenly, more are
-    /// read faster.
+    /// Most tokens of prompts read in one pass.
     pub prompt_part: usize,
+    /// About the longest that a pass may take beside answers that run, in milliseconds: as many tokens of prompts are read
+    /// in it as fit by what passes took so far; and never for less time than the answers take, so that prompts get on.
+    /// Shorter makes answers run more evenly, longer reads prompts sooner. 0: prompts are read by `prompt_part` alone.
+    pub max_pass_ms: u64,
 }
 
 impl Default for EngineConfig {
@@ -51,6 +57,7 @@ impl Default for EngineConfig {
             kv_cache: KvCacheType::F16,
             prefix_tokens: 8192,
             prompt_part: 256,
+            max_pass_ms: 250,
         }
     }
 }

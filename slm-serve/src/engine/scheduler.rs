@@ -10,6 +10,7 @@ use slm_core::generate::Batch;
 use slm_core::{Error as CoreError, LocalModel};
 
 use super::job::{Job, Reply};
+use super::pace::{Pace, Pass};
 use super::{Engine, EngineConfig, Shared};
 
 /// What others may read of the thread's work.
@@ -52,6 +53,17 @@ struct Running {
     next_id: u64,
 }
 
+impl Running {
+    /// Requests that have begun to say something.
+    fn answering_ids(&self) -> Vec<u64> {
+        self.replies.iter().filter(|(_, reply)| reply.is_answering()).map(|(id, _)| *id).collect()
+    }
+
+    fn answering(&self) -> usize {
+        self.replies.values().filter(|reply| reply.is_answering()).count()
+    }
+}
+
 /// Marks the engine as ended, however the thread ends.
 struct Ending(Arc<Shared>);
 
@@ -76,12 +88,18 @@ impl Scheduler {
 
     pub(super) fn run(self) {
         let _ending = Ending(Arc::clone(&self.shared));
-        let mut batches: Vec<Batch<'_>> =
-            self.variants.iter().map(|v| Batch::new(v).with_part(self.config.prompt_part)).collect();
+        let mut batches: Vec<Batch<'_>> = self.variants.iter().map(|v| Batch::new(v)).collect();
         let mut running = Running::default();
+        let limit = (self.config.max_pass_ms > 0).then(|| Duration::from_millis(self.config.max_pass_ms));
+        let mut pace = Pace::new(self.config.prompt_part, limit);
         while self.let_in(&mut batches, &mut running) {
-            for batch in batches.iter_mut().filter(|b| !b.is_empty()) {
-                self.step(batch, &mut running);
+            let passes = batches.iter().filter(|b| !b.is_empty()).count();
+            for (batch, variant) in batches.iter_mut().zip(&self.variants).filter(|(b, _)| !b.is_empty()) {
+                let part = pace.part(running.answering(), passes);
+                *batch = std::mem::replace(batch, Batch::new(variant)).with_part(part);
+                if let Some(pass) = self.step(batch, &mut running) {
+                    pace.saw(pass);
+                }
             }
             let cached = batches.iter().map(Batch::cached_tokens).sum();
             self.shared.gauges.cached_tokens.store(cached, Ordering::Relaxed);
@@ -137,15 +155,18 @@ impl Scheduler {
         }
     }
 
-    fn step(&self, batch: &mut Batch<'_>, running: &mut Running) {
+    /// One pass; what it did, where that is certain.
+    fn step(&self, batch: &mut Batch<'_>, running: &mut Running) -> Option<Pass> {
         let (began, count) = (Instant::now(), batch.len() as u32);
+        let (cached, was_answering) = (batch.cached_tokens(), running.answering_ids());
         let replies = &mut running.replies;
         let mut taken = Vec::with_capacity(batch.len());
         let done = batch.step(&mut |id, text| {
             taken.push(id);
             replies.get(&id).map_or(ControlFlow::Break(()), |reply| reply.text(text))
         });
-        let share = began.elapsed() / count;
+        let time = began.elapsed();
+        let share = time / count;
         taken.sort_unstable();
         taken.dedup();
         for id in &taken {
@@ -153,6 +174,9 @@ impl Scheduler {
                 reply.charge(share);
             }
         }
+        // An answer that is done takes its part of the cache with it.
+        let answers = taken.iter().filter(|id| was_answering.contains(id)).count();
+        let read = batch.cached_tokens().checked_sub(cached + answers).filter(|_| done.is_empty());
         for (id, result) in done {
             let Some(reply) = replies.remove(&id) else { continue };
             running.reserved -= reply.reserved;
@@ -160,6 +184,7 @@ impl Scheduler {
             reply.done(result.map_err(|e| self.logged(e)));
         }
         self.shared.gauges.running.store(replies.len(), Ordering::Relaxed);
+        read.map(|read| Pass { answers, read, time })
     }
 
     fn logged(&self, error: CoreError) -> CoreError {

@@ -5,17 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use slm_core::{CrossEncoder, LocalModel, TextEncoder};
+use slm_core::{CrossEncoder, LocalModel};
 use slm_data::{PiiAction, PiiKind, find_pii};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
-use slm_router::{
-    Budget, CachedModel, Cascade, CascadeConfig, CloudModel, DomainDetector, Route, RouteConfig, Router,
-    RouterConfig, TrustModel,
-};
+use slm_router::{Budget, CachedModel, Cascade, CascadeConfig, CloudModel, TrustModel};
 
-use super::{Entry, Registry, SharedModel, fingerprint, now};
-use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, RouterEntry, ServeConfig};
+use super::routes::{load_router, load_triage};
+use super::{Encoder, Entry, Registry, SharedEmbedder, SharedModel, fingerprint, now};
+use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, ServeConfig};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -23,8 +21,8 @@ pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
     let device = Device::default();
     let mut registry = Registry { loaded: now(), ..Registry::default() };
     for encoder in &config.embedders {
-        let loaded = TextEncoder::load(&encoder.path, &device)?;
-        registry.embedders.push((encoder.name.clone(), Arc::new(loaded)));
+        let loaded = Encoder::load(&encoder.path, &device)?;
+        registry.embedders.push((encoder.name.clone(), loaded));
     }
     for encoder in &config.rerankers {
         let loaded = CrossEncoder::load(&encoder.path, &device)?;
@@ -59,6 +57,7 @@ fn load_entry(registry: &Registry, entry: &ModelEntry) -> Result<Entry> {
             Ok(Entry { engine: None, kind: "grounded", name, model, ..inner })
         }
         ModelEntry::Router(router) => load_router(registry, router),
+        ModelEntry::Triage(triage) => load_triage(registry, triage),
         ModelEntry::Cloud(cloud) => load_cloud(cloud),
         ModelEntry::Cascade(cascade) => {
             let inner = named(registry, &cascade.local)?;
@@ -134,7 +133,7 @@ fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> R
     Ok(())
 }
 
-fn named(registry: &Registry, name: &str) -> Result<Entry> {
+pub(super) fn named(registry: &Registry, name: &str) -> Result<Entry> {
     registry.models.iter().find(|e| e.name == name).cloned().ok_or_else(|| {
         let known: Vec<&str> = registry.models.iter().map(|e| e.name.as_str()).collect();
         Error::config("model", format!("\"{name}\" is none of those above it: {known:?}"))
@@ -147,8 +146,7 @@ fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriev
         if path.is_dir() { Store::open_existing(path)?.index()? } else { Arc::new(Index::load(path)?) };
     let mut retriever = Retriever::new(index, RetrieveConfig::default())?;
     if let Some(name) = &documents.embedder {
-        let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
-        retriever = retriever.with_embedder(Arc::clone(registry.embedder(name).ok_or_else(unknown)?))?;
+        retriever = retriever.with_embedder(embedder(registry, name)?)?;
     }
     if let Some(name) = &documents.reranker {
         let unknown = || Error::config("reranker", format!("there is none of the name \"{name}\""));
@@ -158,24 +156,7 @@ fn retriever(registry: &Registry, documents: &DocumentsConfig) -> Result<Retriev
     Ok(retriever)
 }
 
-fn load_router(registry: &Registry, entry: &RouterEntry) -> Result<Entry> {
-    let mut routes = Vec::new();
-    for route in &entry.routes {
-        let model = named(registry, &route.model)?.model;
-        let config = RouteConfig { min_mean_logprob: route.min_mean_logprob, ..RouteConfig::default() };
-        let detector = DomainDetector::load(&route.detector)?;
-        routes.push(Route::new(&route.model, detector, model)?.with_config(config)?);
-    }
-    let defaults = RouterConfig::default();
-    let config = RouterConfig {
-        name: entry.name.clone(),
-        abstain_text: entry.abstain_text.clone().unwrap_or(defaults.abstain_text),
-    };
-    let mut router = Router::new(routes, config)?;
-    if let Some(larger) = &entry.larger {
-        router = router.with_larger(named(registry, larger)?.model);
-    }
-    let first = entry.routes.first().map(|r| named(registry, &r.model)).transpose()?;
-    let (prices, confidence) = first.map(|e| (e.prices, e.confidence)).unwrap_or_default();
-    Ok(Entry { prices, confidence, ..Entry::new(&entry.name, "router", Arc::new(router)) })
+pub(super) fn embedder(registry: &Registry, name: &str) -> Result<SharedEmbedder> {
+    let unknown = || Error::config("embedder", format!("there is none of the name \"{name}\""));
+    Ok(Arc::clone(&registry.embedder(name).ok_or_else(unknown)?.model))
 }

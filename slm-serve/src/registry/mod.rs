@@ -1,14 +1,17 @@
 //! What is served: everything of a configuration, loaded.
 
+mod encoder;
 mod fingerprint;
 mod load;
+mod routes;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use encoder::{Encoder, SharedEmbedder};
 pub use fingerprint::fingerprint;
 pub(crate) use fingerprint::hex;
-use slm_core::{CrossEncoder, Embedder, LanguageModel};
+use slm_core::{CrossEncoder, LanguageModel};
 use slm_eval::CostModel;
 
 use crate::Result;
@@ -23,7 +26,7 @@ pub type SharedModel = Arc<dyn LanguageModel + Send + Sync>;
 pub struct Entry {
     /// Name in requests.
     pub name: String,
-    /// `local`, `adapter`, `extractive`, `grounded`, `router` or what the embedding program calls it.
+    /// `local`, `adapter`, `extractive`, `grounded`, `router`, `triage`, `cloud`, `cascade` or what the embedding program calls it.
     pub kind: &'static str,
     /// What answers.
     pub model: SharedModel,
@@ -67,16 +70,13 @@ impl Entry {
     }
 }
 
-/// An embedder that is shared.
-pub type SharedEmbedder = Arc<dyn Embedder + Send + Sync>;
-
 /// Everything of a configuration, loaded.
 #[derive(Clone, Default)]
 pub struct Registry {
     /// Models, the default first.
     pub models: Vec<Entry>,
     /// Embedders by name.
-    pub embedders: Vec<(String, SharedEmbedder)>,
+    pub embedders: Vec<(String, Encoder)>,
     /// Cross-encoders by name.
     pub rerankers: Vec<(String, Arc<CrossEncoder>)>,
     /// Engines, by the name of their model.
@@ -113,7 +113,7 @@ impl Registry {
     }
 
     /// The embedder of a name; `default` is the first.
-    pub fn embedder(&self, name: &str) -> Option<&SharedEmbedder> {
+    pub fn embedder(&self, name: &str) -> Option<&Encoder> {
         named(&self.embedders, name)
     }
 
