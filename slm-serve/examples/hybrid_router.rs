@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
-use slm_data::{PiiConfig, find_pii};
+use slm_data::{PiiConfig, redact};
 use slm_router::{
     Budget, Calibration, CloudConfig, CloudModel, DetectorConfig, DomainDetector, Prices, Route, Router,
     RouterConfig,
@@ -65,15 +65,6 @@ fn stand_in() -> Outcome<SocketAddr> {
     Ok(bound.recv()?)
 }
 
-/// The text with personal data replaced by its kind.
-fn redacted(text: &str) -> String {
-    let mut kept = text.to_owned();
-    for found in find_pii(text, &PiiConfig::default().kinds).iter().rev() {
-        kept.replace_range(found.start..found.end, &format!("[{}]", found.kind.label()));
-    }
-    kept
-}
-
 fn main() -> Outcome {
     // 1. The domain, and a threshold that lets at most a quarter of other questions in.
     let domain = [
@@ -92,7 +83,9 @@ fn main() -> Outcome {
     let mut config = CloudConfig::new(format!("http://{}/v1", stand_in()?), "large");
     config.prices = Prices { per_million_prompt_tokens: 2_000.0, per_million_completion_tokens: 8_000.0 };
     let budget = Arc::new(Budget::new(5.0)?);
-    let larger = CloudModel::new(config)?.with_redactor(redacted).with_budget(Arc::clone(&budget));
+    let larger = CloudModel::new(config)?
+        .with_redactor(|text| redact(text, &PiiConfig::default().kinds))
+        .with_budget(Arc::clone(&budget));
 
     // 3. One model that asks the other where the first is not at home.
     let local = Clerk { name: "clerk", says: |question| format!("Looked up {question}") };

@@ -1,12 +1,11 @@
 //! From a configuration to what it names.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use slm_core::{CrossEncoder, LocalModel};
-use slm_data::{PiiAction, PiiKind, find_pii};
+use slm_data::{PiiAction, redact};
 use slm_lora::LoraAdapter;
 use slm_rag::{ExtractiveModel, GroundedModel, Index, RetrieveConfig, Retriever, Store};
 use slm_router::{Budget, CachedModel, Cascade, CascadeConfig, CloudModel, TrustModel};
@@ -76,7 +75,7 @@ fn load_cloud(entry: &CloudEntry) -> Result<Entry> {
     let kinds = entry.redact.kinds.clone();
     let mut model = CloudModel::new(entry.client.clone())?;
     if entry.redact.action != PiiAction::Keep {
-        model = model.with_redactor(move |text| redacted(text, &kinds));
+        model = model.with_redactor(move |text| redact(text, &kinds));
     }
     if let Some(per_day) = entry.budget_per_day {
         let mut budget = Budget::new(per_day)?;
@@ -90,19 +89,6 @@ fn load_cloud(entry: &CloudEntry) -> Result<Entry> {
         None => Arc::new(model),
     };
     Ok(Entry::new(&entry.name, "cloud", model))
-}
-
-/// The text with personal data replaced by its kind.
-fn redacted(text: &str, kinds: &BTreeSet<PiiKind>) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut done = 0;
-    for found in find_pii(text, kinds) {
-        kept.push_str(&text[done..found.start]);
-        kept.push_str(&format!("[{}]", found.kind.label()));
-        done = found.end;
-    }
-    kept.push_str(&text[done..]);
-    kept
 }
 
 fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> Result<()> {

@@ -12,7 +12,7 @@ use regex::Regex;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Example, Message, Role, text};
+use crate::{Example, Message, text};
 
 pub use find::{Found as PiiFinding, find as find_pii};
 use find::{Found, find_with};
@@ -117,19 +117,25 @@ pub(crate) struct Redacted {
     pub(crate) broke_json: bool,
 }
 
-/// The text with placeholders such as `[EMAIL_1]`; equal findings share one.
+/// The text with personal data replaced by its kind, such as `[EMAIL]`: for single texts that leave the machine.
+/// [`curate`](crate::curate()) numbers the values of a row.
 ///
 /// ```
 /// use slm_data::{PiiConfig, redact};
 ///
-/// let text = redact("Mail ann@example.org or bo@example.org, not Ann@example.org.", &PiiConfig::default().kinds);
-/// assert_eq!(text, "Mail [EMAIL_1] or [EMAIL_2], not [EMAIL_1].");
+/// let text = redact("Mail ann@example.org, not 4111 1111 1111 1111.", &PiiConfig::default().kinds);
+/// assert_eq!(text, "Mail [EMAIL], not [CARD].");
 /// ```
 pub fn redact(text: &str, kinds: &BTreeSet<PiiKind>) -> String {
-    let messages = vec![Message { role: Role::User, content: text.to_owned() }];
-    let row = Example { messages, ..Example::default() };
-    let redacted = redact_row(&row, kinds).map(|redacted| redacted.example.messages);
-    redacted.unwrap_or(row.messages).pop().map(|message| message.content).unwrap_or_default()
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for found in find::find(text, kinds) {
+        out.push_str(&text[done..found.start]);
+        out.push_str(&format!("[{}]", found.kind.label()));
+        done = found.end;
+    }
+    out.push_str(&text[done..]);
+    out
 }
 
 /// The row with placeholders, or `None` where nothing was found.
