@@ -277,8 +277,8 @@ mod tests {
         assert!((0.5..1.0).contains(&evidence.kinship("producer")), "{}", evidence.kinship("producer"));
         assert_eq!((evidence.kinship("cat"), evidence.kinship("harbour")), (0.0, 0.0));
         assert_eq!(
-            phrases("The \"Royal Navy\" of Denmark, Sweden"),
-            ["the", "royal navy", "denmark", "sweden"]
+            phrases("Ships of the \"Royal Navy\" of Denmark, Sweden"),
+            ["ships", "royal navy", "denmark", "sweden"]
         );
         assert_eq!(evidence.names_together("Royal Navy ships"), 1.0);
         assert_eq!(evidence.names_together("Royal Navy of Denmark"), 0.5, "in two sentences");
