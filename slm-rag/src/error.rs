@@ -60,7 +60,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file is not an index, or not a whole one.
-    #[error("{path} is not a valid index: {reason}\nhint: build and save the index anew")]
+    #[error(
+        "{path} is not a valid index: {reason}\nhint: build and save the index anew; of a store, `Store::rebuild` keeps what is whole"
+    )]
     Format {
         /// The file.
         path: PathBuf,

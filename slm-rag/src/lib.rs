@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use folder::read_folder;
 pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};
 pub use retrieve::{Fusion, QueryWords, QueryWriter, Reranker, RetrieveConfig, Retriever, SearchMode};
-pub use store::{Store, StoreWriter};
+pub use store::{Rebuilt, Store, StoreWriter};
 pub use summary::{Method, Summarizer, Summary, SummaryConfig, SummaryNode};
 pub use text::{Stemming, StopWords};
 pub use vectors::{Precision, VectorConfig, Vectors};

@@ -18,6 +18,7 @@ use bytes::{Source, Span};
 pub(crate) use merge::merge;
 pub(super) use postings::for_each_posting;
 use serde::{Deserialize, Serialize};
+use slm_data::Document;
 
 use super::config::IndexConfig;
 use super::metadata::Metadata;
@@ -130,6 +131,9 @@ impl Dictionary {
     }
 }
 
+/// A document out of a file that may be damaged: identifier, metadata, text.
+pub(crate) type Salvaged = (String, Metadata, Result<Document>);
+
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -154,6 +158,17 @@ impl Segment {
         let segment = Self::from_source(Source::Memory { bytes, path: path.to_owned() })?;
         segment.verify()?;
         Ok(segment)
+    }
+
+    /// The documents of a file of which other parts may be damaged, each with its metadata and, where it is whole, its text.
+    pub(crate) fn salvaged(path: &Path) -> Result<Vec<Salvaged>> {
+        let source = Source::open(path)?;
+        let rows: Vec<DocumentRow> = source.decode(directory(&source)?.documents)?;
+        let document = |row: DocumentRow| {
+            let text = text_of(&source, &row).map(|text| Document { id: row.id.clone(), text });
+            (row.id, row.metadata, text)
+        };
+        Ok(rows.into_iter().map(document).collect())
     }
 
     /// Reads everything and holds it against its checksums.
@@ -229,8 +244,7 @@ impl Segment {
     }
 
     pub(super) fn text(&self, document: &DocumentRow) -> Result<String> {
-        let bytes = self.source.checked(document.text)?.into_owned();
-        String::from_utf8(bytes).map_err(|error| self.source.damaged(error.to_string()))
+        text_of(&self.source, document)
     }
 
     /// Terms of a chunk and of the headings above it.
@@ -279,6 +293,11 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+fn text_of(source: &Source, document: &DocumentRow) -> Result<String> {
+    let bytes = source.checked(document.text)?.into_owned();
+    String::from_utf8(bytes).map_err(|error| source.damaged(error.to_string()))
 }
 
 fn id_of(documents: &[DocumentRow], n: u32) -> &str {
