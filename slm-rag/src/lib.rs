@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod chunk;
+pub mod collection;
 mod error;
 mod folder;
 pub mod index;
@@ -22,6 +23,9 @@ pub use chunk::{
     Chunk, ChunkConfig, Chunker, Sections, SemanticChunker, SemanticConfig, SentenceChunker, SizedChunker,
     chunk,
 };
+#[cfg(feature = "postgres")]
+pub use collection::PostgresCollection;
+pub use collection::{Collection, LocalCollection};
 pub use error::{Error, Result};
 pub use folder::read_folder;
 pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use common::{Bag, pages};
+use common::{Bag, Chance, pages};
 use slm_data::Document;
 use slm_rag::{Error, Hit, Index, IndexConfig, Metadata, Store};
 
@@ -27,16 +27,6 @@ fn found(hits: &[Hit]) -> Vec<(String, String, String)> {
         .collect();
     found.sort();
     found
-}
-
-/// A small generator with a fixed start: what it gives is the same on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 pub(crate) use build::SegmentBuilder;
+#[cfg(feature = "postgres")]
+pub(crate) use build::{Cut, cut};
 use bytes::{Source, Span};
 pub(crate) use merge::merge;
 pub(super) use postings::for_each_posting;
@@ -65,13 +67,13 @@ struct EntryRow {
 
 /// A chunk as it is kept. Its words are read out of the document's, where they have a checksum of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct EntryBlob {
-    start: usize,
-    end: usize,
+pub(crate) struct EntryBlob {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     checksum: u32,
-    heading: Vec<String>,
-    inherited: usize,
-    sentences: Vec<Sentence>,
+    pub(crate) heading: Vec<String>,
+    pub(crate) inherited: usize,
+    pub(crate) sentences: Vec<Sentence>,
 }
 
 /// What may be quoted, as bytes of the document, and the number of the list item it is in (0: none).
