@@ -40,7 +40,7 @@ fn documents() -> Vec<(Document, Metadata)> {
         let mut some = || subjects[chance.below(8) as usize];
         let text =
             format!("# The {}\n\nCheck the {} of the {}. It is œuvre number {n}.\n", some(), some(), some());
-        let team = if n % 2 == 0 { "east" } else { "west" };
+        let team = if n.is_multiple_of(2) { "east" } else { "west" };
         let metadata: Metadata =
             [("team".to_owned(), team.into()), ("year".to_owned(), (2000.0 + n as f64).into())].into();
         (Document { id: format!("made/{n}.md"), text }, metadata)

@@ -187,7 +187,7 @@ pub(crate) fn load(count: usize) -> Outcome<Value> {
     let start = Instant::now();
     for n in 0..count {
         writer.put(Document { id: n.to_string(), text: made_up(&mut chance, 125) })?;
-        if (n + 1) % count.div_ceil(10) == 0 || n + 1 == count {
+        if (n + 1).is_multiple_of(count.div_ceil(10)) || n + 1 == count {
             writer.commit()?;
         }
     }
