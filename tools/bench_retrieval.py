@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures slm's search by vectors and by words against hnswlib, bm25s and tantivy, on the same made-up data, in turns,
-and prints the tables and one JSON document.
+"""Measures slm's search by vectors and by words against hnswlib, faiss, bm25s and tantivy, on the same made-up data, in
+turns, and prints the tables and one JSON document.
 
     python tools/bench_retrieval.py [--count 100000] [--rounds 3] [--minilm DIRECTORY] [--out FILE]
 
-`hnswlib bm25s PyStemmer tantivy numpy` from PyPI. Graphs have 16 neighbours; each engine searches, one query after the
+`hnswlib faiss-cpu bm25s PyStemmer tantivy numpy` from PyPI. Graphs have 16 neighbours; each engine searches, one query after the
 other on one thread, at the least width (in steps of 20) that finds 98 % of the ten nearest. They are built on two threads.
 Words: 125 per text, stemmed, BM25; bm25s and slm's first row hold the index in memory, tantivy and slm's store write it
 to disk. Time of words includes reading the query. Memory is what the process took for the index.
@@ -43,28 +43,62 @@ def times(search, queries):
     return {"queries_s": len(taken) / sum(taken), "p50_ms": at(0.5), "p99_ms": at(0.99)}
 
 
-def hnswlib_(folder):
-    import hnswlib
+def vectors(folder):
     import numpy as np
 
-    rows = np.fromfile(folder / "rows.f32", dtype=np.float32).reshape(-1, DIMENSION)
-    queries = np.fromfile(folder / "queries.f32", dtype=np.float32).reshape(-1, DIMENSION)
-    truth = [set(np.argpartition(-(rows @ q), 10)[:10]) for q in queries]
+    read = lambda name: np.fromfile(folder / name, dtype=np.float32).reshape(-1, DIMENSION)
+    rows, queries = read("rows.f32"), read("queries.f32")
+    return rows, queries, [set(np.argpartition(-(rows @ q), 10)[:10]) for q in queries]
+
+
+def least_width(search, queries, truth, **about):
+    """The first width at which enough is found, `search(width)` giving the ten nearest of all queries."""
+    for width in WIDTHS:
+        start = time.perf_counter()
+        found = search(width)
+        rate = len(queries) / (time.perf_counter() - start)
+        recall = sum(len(t & set(f)) for t, f in zip(truth, found, strict=True)) / (10 * len(queries))
+        if recall >= 0.98:
+            return {**about, "width": width, "recall_10": recall, "queries_s": rate}
+    raise SystemExit("no width finds enough")
+
+
+def hnswlib_(folder):
+    import hnswlib
+
+    rows, queries, truth = vectors(folder)
     before = memory()
     index = hnswlib.Index(space="ip", dim=DIMENSION)
     index.init_index(max_elements=len(rows), M=16, ef_construction=100)
     start = time.perf_counter()
     index.add_items(rows, num_threads=2)
     build, used = time.perf_counter() - start, memory() - before
-    for width in WIDTHS:
+
+    def search(width):
         index.set_ef(width)
-        start = time.perf_counter()
-        found, _ = index.knn_query(queries, k=10, num_threads=1)
-        rate = len(queries) / (time.perf_counter() - start)
-        recall = sum(len(t & set(f)) for t, f in zip(truth, found, strict=True)) / (10 * len(queries))
-        if recall >= 0.98:
-            return {"build_s": build, "bytes": used, "width": width, "recall_10": recall, "queries_s": rate}
-    raise SystemExit("no width finds enough")
+        return index.knn_query(queries, k=10, num_threads=1)[0]
+
+    return least_width(search, queries, truth, build_s=build, bytes=used)
+
+
+def faiss_(folder):
+    import faiss
+
+    rows, queries, truth = vectors(folder)
+    faiss.omp_set_num_threads(2)
+    before = memory()
+    index = faiss.IndexHNSWFlat(DIMENSION, 16, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 100
+    start = time.perf_counter()
+    index.add(rows)
+    build, used = time.perf_counter() - start, memory() - before
+    faiss.omp_set_num_threads(1)
+
+    def search(width):
+        index.hnsw.efSearch = width
+        return [index.search(query[None], 10)[1][0] for query in queries]
+
+    return least_width(search, queries, truth, build_s=build, bytes=used)
 
 
 def bm25s_(folder):
@@ -103,7 +137,7 @@ def tantivy_(folder):
         return {"build_s": build, "texts_s": len(texts) / build, "bytes": used, **times(search, queries)}
 
 
-PEERS = {"hnswlib": hnswlib_, "bm25s": bm25s_, "tantivy": tantivy_}
+PEERS = {"hnswlib": hnswlib_, "faiss": faiss_, "bm25s": bm25s_, "tantivy": tantivy_}
 
 
 def main():
@@ -125,7 +159,10 @@ def main():
         subprocess.run([bench, "make", folder, f"count={options.count}"], check=True)
         ours = lambda what, *more: [bench, "speed", folder, what, *more]
         peer = lambda name: [sys.executable, __file__, "--peer", name, folder]
-        near = in_turns({"slm f32": ours("vectors"), "slm int8": ours("vectors-int8"), "hnswlib": peer("hnswlib")}, options.rounds)
+        near = in_turns(
+            {"slm f32": ours("vectors"), "slm int8": ours("vectors-int8"), "hnswlib": peer("hnswlib"), "faiss": peer("faiss")},
+            options.rounds,
+        )
         words = in_turns(
             {"slm": ours("words"), "slm store": ours("store"), "bm25s": peer("bm25s"), "tantivy": peer("tantivy")},
             options.rounds,
@@ -139,7 +176,7 @@ def main():
             [[n, f"{median(near, n, 'queries_s'):.0f}", ratio(near, n, "hnswlib", "queries_s"),
               f"{median(near, n, 'build_s'):.1f}", ratio(near, n, "hnswlib", "build_s"),
               f"{median(near, n, 'bytes') / 1e6:.0f}", f"{median(near, n, 'recall_10'):.3f}", median(near, n, "width")]
-             for n in ("slm int8", "slm f32", "hnswlib")],
+             for n in ("slm int8", "slm f32", "hnswlib", "faiss")],
         ),
         markdown(
             ["words", "texts/s", "queries/s", "against bm25s", "against tantivy", "p99 ms", "MB"],
@@ -156,7 +193,7 @@ def main():
     loads = [r["load_average"] for r in near + words]
     print("\n\n".join(tables), f"\n\nload average {min(loads):.1f} to {max(loads):.1f}, median {statistics.median(loads):.1f}")
     if options.out:
-        about = machine(["hnswlib", "bm25s", "tantivy", "numpy"])
+        about = machine(["hnswlib", "faiss-cpu", "bm25s", "tantivy", "numpy"])
         result = {"machine": about, "rounds": options.rounds, "count": options.count, "rows": near + words, "whole": whole}
         write(options.out, json.dumps(result, indent=1) + "\n")
 

@@ -1,9 +1,10 @@
 //! How well claims are judged by their evidence, on public sets: WiCE, BEGIN and Factcheck-GPT.
 //!
 //! ```console
-//! cargo bench -p slm-rag --bench support -- DATA [minilm=DIRECTORY] [out=FILE]
+//! cargo bench -p slm-rag --bench support -- DATA [minilm=DIRECTORY] [model=DIRECTORY] [out=FILE]
 //! ```
 //!
+//! `minilm` adds nearness of meaning, and `model` the likelihood of the claim with and without the evidence.
 //! One half of each set (every other record) is fitted to, the other judged; each set counts alike in the fit. Prints, per
 //! set: AUROC (a supported claim above an unsupported one), the expected calibration error in ten bins, the share of
 //! unsupported and of supported claims that pass at a stated risk, the risk among the claims that pass where a fifth, two
@@ -19,8 +20,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use slm_core::TextEncoder;
-use slm_rag::verify::{SupportModel, Verifier, risk_coverage, threshold};
+use slm_core::{LocalModel, TextEncoder};
+use slm_rag::verify::{LikelihoodJudge, SupportModel, Verifier, risk_coverage, threshold};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// Measures of a claim and whether it is supported.
@@ -30,7 +31,7 @@ fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let option = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name)?.strip_prefix('='));
     let Some(data) = arguments.iter().find(|a| !a.contains('=')).map(Path::new) else {
-        println!("usage: cargo bench -p slm-rag --bench support -- DATA [minilm=DIRECTORY] [out=FILE]");
+        println!("usage: cargo bench -p slm-rag --bench support -- DATA [minilm=DIR] [model=DIR] [out=FILE]");
         return Ok(());
     };
     let verifier = match option("minilm") {
@@ -39,6 +40,13 @@ fn main() -> Outcome {
             Verifier::with_embedder(SupportModel::default(), embedder)
         }
         None => Verifier::default(),
+    };
+    let verifier = match option("model") {
+        Some(path) => {
+            let model = LocalModel::load(Path::new(path), &Device::flex())?;
+            verifier.with_judge(Arc::new(LikelihoodJudge::new(model)))
+        }
+        None => verifier,
     };
     let mut sets = Vec::new();
     for (name, claims) in

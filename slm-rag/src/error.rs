@@ -51,6 +51,10 @@ pub enum Error {
     /// A model or an encoder failed.
     #[error(transparent)]
     Model(#[from] slm_core::Error),
+    /// A database failed.
+    #[cfg(feature = "postgres")]
+    #[error("PostgreSQL failed\nhint: it must be reachable, and have the extension pgvector for vectors")]
+    Postgres(#[from] postgres::Error),
     /// Another process writes to the store.
     #[error(
         "{path} is being written by another process\nhint: a store has one writer at a time; readers need none"
@@ -60,7 +64,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file is not an index, or not a whole one.
-    #[error("{path} is not a valid index: {reason}\nhint: build and save the index anew")]
+    #[error(
+        "{path} is not a valid index: {reason}\nhint: build and save the index anew; of a store, `Store::rebuild` keeps what is whole"
+    )]
     Format {
         /// The file.
         path: PathBuf,

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod chunk;
+pub mod collection;
 mod error;
 mod folder;
 pub mod index;
@@ -22,12 +23,15 @@ pub use chunk::{
     Chunk, ChunkConfig, Chunker, Sections, SemanticChunker, SemanticConfig, SentenceChunker, SizedChunker,
     chunk,
 };
+#[cfg(feature = "postgres")]
+pub use collection::PostgresCollection;
+pub use collection::{Collection, LocalCollection};
 pub use error::{Error, Result};
 pub use folder::read_folder;
 pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};
 pub use retrieve::{Fusion, QueryWords, QueryWriter, Reranker, RetrieveConfig, Retriever, SearchMode};
-pub use store::{Store, StoreWriter};
-pub use summary::{Method, Summarizer, Summary, SummaryConfig};
+pub use store::{Rebuilt, Store, StoreWriter};
+pub use summary::{Method, Summarizer, Summary, SummaryConfig, SummaryNode};
 pub use text::{Stemming, StopWords};
 pub use vectors::{Precision, VectorConfig, Vectors};
 pub use verify::{SupportModel, SupportPolicy, Verdict, Verifier};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use common::{Bag, pages};
+use common::{Bag, Chance, pages};
 use slm_data::Document;
 use slm_rag::{Error, Hit, Index, IndexConfig, Metadata, Store};
 
@@ -27,16 +27,6 @@ fn found(hits: &[Hit]) -> Vec<(String, String, String)> {
         .collect();
     found.sort();
     found
-}
-
-/// A small generator with a fixed start: what it gives is the same on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
 }
 
 #[test]
@@ -258,6 +248,61 @@ fn damage_is_reported_and_another_configuration_refused() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn what_is_whole_of_a_damaged_store_is_kept() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let config = IndexConfig::default();
+    let store = Store::open(folder.path(), &config)?;
+    let mut writer = store.writer(None)?;
+    for n in 0..20 {
+        writer.put_with(
+            document(&format!("d{n}"), &format!("Valve number {n}.")),
+            [("n".to_owned(), f64::from(n).into())].into(),
+        )?;
+    }
+    writer.commit()?;
+    writer.delete("d3");
+    writer.put(document("d4", "A pump instead of it."))?;
+    writer.commit()?;
+    drop((writer, store));
+    let manifest = fs::read(folder.path().join("manifest"))?;
+    let segment = folder.path().join("00000000.segment");
+    let whole = fs::read(&segment)?;
+
+    // A letter of one text: that document is lost, the others are not.
+    let at = whole.windows(16).position(|bytes| bytes == b"Valve number 17.").ok_or("no text")?;
+    let mut damaged = whole.clone();
+    damaged[at] = b'W';
+    fs::write(&segment, &damaged)?;
+    let (store, rebuilt) = Store::rebuild(folder.path(), &config, None)?;
+    assert_eq!((rebuilt.documents, rebuilt.deletions_known), (18, true));
+    assert_eq!(
+        (rebuilt.lost_documents.as_slice(), rebuilt.lost_files.len()),
+        (["d17".to_owned()].as_slice(), 0)
+    );
+    store.verify()?;
+    let index = store.index()?;
+    assert!(index.document("d3")?.is_none() && index.document("d17")?.is_none());
+    assert_eq!(index.document("d4")?.map(|d| d.text), Some("A pump instead of it.".to_owned()));
+    assert_eq!(index.metadata("d9"), Some(&[("n".to_owned(), 9.0.into())].into()));
+    assert_eq!(index.search("valve", 99)?.len(), 17);
+    drop((index, store));
+
+    // No manifest, and a part that only a search needs: texts are there, deletions are forgotten.
+    fs::write(&segment, &whole)?;
+    fs::write(folder.path().join("manifest"), &manifest[..manifest.len() - 1])?;
+    assert!(matches!(Store::open(folder.path(), &config), Err(Error::Format { .. })));
+    let (store, rebuilt) = Store::rebuild(folder.path(), &config, Some(&Bag))?;
+    assert_eq!((rebuilt.documents, rebuilt.deletions_known), (20, false));
+    assert!(store.index()?.dimension().is_some(), "embedded anew");
+    Store::open_existing(folder.path())?.verify()?;
+    fs::write(folder.path().join("99999999.segment"), b"nothing")?;
+    fs::remove_file(folder.path().join("manifest"))?;
+    let (_, rebuilt) = Store::rebuild(folder.path(), &config, None)?;
+    assert_eq!((rebuilt.documents, rebuilt.lost_files.len()), (20, 1));
+    Ok(())
+}
+
 const CHILD: &str = "SLM_RAG_CHILD";
 
 /// Writes to the store that the environment names until it is killed. Not a test of its own: without the variable it
@@ -303,7 +348,7 @@ fn state(index: &Index) -> Outcome<Option<u64>> {
 #[test]
 fn killed_at_any_moment_it_loses_nothing_acknowledged() -> Outcome {
     // `SLM_KILLS` asks for more.
-    let kills: u64 = env::var("SLM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let kills: u64 = env::var("SLM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
     let folder = tempfile::tempdir()?;
     let mut chance = Chance(11);
     let (mut acknowledged, mut beyond) = (None, 0);

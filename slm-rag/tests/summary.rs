@@ -70,7 +70,7 @@ fn config() -> SummaryConfig {
 #[test]
 fn a_long_document_is_read_whole_and_in_parts_that_fit() -> Outcome {
     let document = book(40);
-    for method in [Method::MapReduce, Method::Refine] {
+    for method in [Method::MapReduce, Method::Refine, Method::Tree] {
         let model = Lead::default();
         let mut steps = Vec::new();
         let summarizer = Summarizer::new(&model, SummaryConfig { method, ..config() })?;
@@ -84,9 +84,106 @@ fn a_long_document_is_read_whole_and_in_parts_that_fit() -> Outcome {
         assert_eq!(steps.len(), asked.len());
         assert_eq!(steps.last().map(|(done, total)| done == total), Some(true), "{method:?}: {steps:?}");
         assert_eq!(summary.usage.prompt_tokens, 10 * asked.len());
-        assert_eq!(summary.levels.last().and_then(|l| l.last()), Some(&summary.text));
+        let top = summary.levels.last().and_then(|level| level.last()).ok_or("no summary")?;
+        assert_eq!(top.text, summary.text);
+        assert_eq!(top.parts, (0..summary.coverage.len()).collect::<Vec<_>>(), "{method:?}");
         assert!(!summary.text.is_empty() && summary.text.split_whitespace().count() <= 90);
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_about_one_subject_is_joined_first() -> Outcome {
+    // Two subjects in turn: by order each group would mix them.
+    let kinds = ["orchard apples cider harvest", "boiler valve pressure steam"];
+    let chapter = |n: usize| {
+        let words = kinds[n % 2];
+        let many = format!("There is {words} here. ").repeat(13);
+        format!("# {n}\n\nAbout {words}, {words}, {words}, {words} {n}. {many}\n\n")
+    };
+    let document = Document { id: "two".into(), text: (0..12).map(chapter).collect() };
+    let config = SummaryConfig { method: Method::Tree, part_words: 120, ..config() };
+    let bag: slm_rag::retrieve::SharedEmbedder = std::sync::Arc::new(common::Bag);
+    let plain = || Summarizer::new(Lead::default(), config.clone());
+    for summarizer in [plain()?, plain()?.with_embedder(bag)] {
+        let summary = summarizer.summarize(&document, &mut |_| ())?;
+        assert!(summary.levels.len() > 2, "{:?}", summary.levels);
+        for node in &summary.levels[1] {
+            assert!(node.parts.iter().all(|part| part % 2 == node.parts[0] % 2), "{:?}", node.parts);
+        }
+    }
+    Ok(())
+}
+
+/// Waits until as many others ask at the same time.
+struct Together {
+    inner: Lead,
+    gate: std::sync::Barrier,
+    first: usize,
+}
+
+impl LanguageModel for Together {
+    fn name(&self) -> &str {
+        "together"
+    }
+
+    fn stream(
+        &self,
+        request: &ChatRequest,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> slm_core::Result<ChatResponse> {
+        let response = self.inner.stream(request, on_text);
+        if self.inner.asked().len() <= self.first {
+            self.gate.wait();
+        }
+        response
+    }
+}
+
+#[test]
+fn several_workers_ask_at_once_and_give_the_same_summary() -> Outcome {
+    let document = book(40);
+    let folder = tempfile::tempdir()?;
+    for method in [Method::MapReduce, Method::Tree] {
+        let config = SummaryConfig { method, ..config() };
+        let alone = Summarizer::new(Lead::default(), config.clone())?.summarize(&document, &mut |_| ())?;
+        // Would wait for ever if the first four were asked one after the other.
+        let model = Together { inner: Lead::default(), gate: std::sync::Barrier::new(4), first: 4 };
+        let cache = Some(folder.path().to_owned());
+        let summarizer = Summarizer::new(model, SummaryConfig { cache, ..config })?.with_workers(4);
+        let mut steps = Vec::new();
+        let summary = summarizer.summarize(&document, &mut |progress| steps.push(progress.done))?;
+        assert_eq!(summary, alone);
+        assert_eq!(steps, (1..=steps.len()).collect::<Vec<_>>());
+        let mut cached = 0;
+        summarizer.summarize(&document, &mut |progress| cached = progress.cached)?;
+        assert_eq!(cached, steps.len(), "a second run asks for nothing");
+        fs::read_dir(folder.path())?.try_for_each(|entry| fs::remove_file(entry?.path()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_first_failure_of_several_workers_is_told() -> Outcome {
+    struct Broken;
+    impl LanguageModel for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+
+        fn stream(
+            &self,
+            _: &ChatRequest,
+            _: &mut dyn FnMut(&str) -> ControlFlow<()>,
+        ) -> slm_core::Result<ChatResponse> {
+            Err(slm_core::Error::model("broken", "out of order"))
+        }
+    }
+    let summarizer = Summarizer::new(Broken, config())?.with_workers(3);
+    let mut steps = 0;
+    let failed = summarizer.summarize(&book(20), &mut |_| steps += 1).err().ok_or("it should fail")?;
+    assert!(failed.to_string().contains("broken"), "{failed}");
+    assert_eq!(steps, 0);
     Ok(())
 }
 

@@ -4,12 +4,14 @@
 //! cargo bench -p slm-rag --bench retrieval -- rank DATA [minilm=DIRECTORY] [out=FILE]
 //! cargo bench -p slm-rag --bench retrieval -- make FOLDER [count=100000]
 //! cargo bench -p slm-rag --bench retrieval -- speed FOLDER vectors|vectors-int8|words|store|whole [minilm=DIRECTORY]
+//! cargo bench -p slm-rag --bench retrieval -- load [count=1000000]
 //! ```
 //!
 //! `rank` takes Cranfield, CACM and Vaswani (nDCG@10, relevant is a grade above 0), XQuAD and prometheus-docs (is the
 //! passage of the question found) and chunking-eval (how much of the evidence is in the chunks found, and how much else).
 //! Without MiniLM it searches by words alone. `make` makes up vectors of 384 numbers and texts, and `speed` measures one
-//! thing on them; `tools/bench_retrieval.py` sets it against other libraries.
+//! thing on them; `tools/bench_retrieval.py` sets it against other libraries. `load` grows a store to a million texts and tells
+//! what memory that takes.
 
 mod chunking;
 mod ranking;
@@ -49,6 +51,11 @@ fn main() -> Outcome {
             speed::make(Path::new(folder), options.get("count").map_or(Ok(100_000), |n| n.parse())?)?;
             Vec::new()
         }
+        ["load"] => {
+            let figure = speed::load(options.get("count").map_or(Ok(1_000_000), |n| n.parse())?)?;
+            println!("{figure}");
+            vec![figure]
+        }
         ["speed", folder, what] => {
             let folder = Path::new(folder);
             let figure = match *what {
@@ -64,7 +71,7 @@ fn main() -> Outcome {
         }
         _ => {
             println!(
-                "usage: cargo bench -p slm-rag --bench retrieval -- (rank DATA | make FOLDER | speed FOLDER WHAT) [minilm=DIR]"
+                "usage: cargo bench -p slm-rag --bench retrieval -- (rank DATA | make FOLDER | speed FOLDER WHAT | load) [minilm=DIR]"
             );
             return Ok(());
         }

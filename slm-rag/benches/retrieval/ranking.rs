@@ -41,29 +41,36 @@ fn measure(
     embedder: Option<&SharedEmbedder>,
     figures: &mut Vec<Value>,
 ) -> Outcome {
-    let words = RetrieveConfig { words: QueryWords::All, ..RetrieveConfig::default() };
+    let words = RetrieveConfig { mode: SearchMode::Words, ..RetrieveConfig::default() };
+    let all_words = RetrieveConfig { words: QueryWords::All, ..words.clone() };
     let Some(embedder) = embedder else {
-        let retriever = Retriever::new(Index::build(documents, &config(Precision::Int8))?, words)?;
-        return report(set, "words", &retriever, queries, figures);
+        let index = Arc::new(Index::build(documents, &config(Precision::Int8))?);
+        for (name, change) in [("all words", all_words), ("words", words)] {
+            report(set, name, &Retriever::new(Arc::clone(&index), change)?, queries, figures)?;
+        }
+        return Ok(());
     };
     for precision in [Precision::Float32, Precision::Int8] {
         let start = std::time::Instant::now();
         let index = Arc::new(Index::build_with_vectors(documents, &config(precision), embedder.as_ref())?);
         eprintln!("{set}: {} texts embedded in {:.0} s", documents.len(), start.elapsed().as_secs_f64());
-        let with = |change: RetrieveConfig| -> Outcome<Retriever> {
-            Ok(Retriever::new(Arc::clone(&index), change)?.with_embedder(Arc::clone(embedder))?)
+        let mut add = |name: &str, change: RetrieveConfig| -> Outcome {
+            let retriever =
+                Retriever::new(Arc::clone(&index), change)?.with_embedder(Arc::clone(embedder))?;
+            report(set, name, &retriever, queries, figures)
         };
-        let vectors = RetrieveConfig { mode: SearchMode::Vectors, ..words.clone() };
-        report(set, &format!("vectors, {precision:?}"), &with(vectors)?, queries, figures)?;
+        let hybrid = RetrieveConfig::default();
+        let vectors = RetrieveConfig { mode: SearchMode::Vectors, ..hybrid.clone() };
+        add(&format!("vectors, {precision:?}"), vectors)?;
         if precision == Precision::Float32 {
             continue;
         }
-        let only_words = RetrieveConfig { mode: SearchMode::Words, ..words.clone() };
-        report(set, "words", &with(only_words)?, queries, figures)?;
-        let places = Fusion::ReciprocalRank { constant: 60.0 };
-        let places = RetrieveConfig { fusion: places, ..words.clone() };
-        report(set, "hybrid by places", &with(places)?, queries, figures)?;
-        report(set, "hybrid by scores", &with(words.clone())?, queries, figures)?;
+        add("all words", all_words.clone())?;
+        add("words", words.clone())?;
+        let fusion = Fusion::ReciprocalRank { constant: 60.0 };
+        add("hybrid by places", RetrieveConfig { fusion, ..hybrid.clone() })?;
+        add("hybrid by scores, all words", RetrieveConfig { words: QueryWords::All, ..hybrid.clone() })?;
+        add("hybrid by scores", hybrid)?;
     }
     Ok(())
 }

@@ -58,11 +58,10 @@ pub(crate) fn make(folder: &Path, count: usize) -> Outcome {
         }
         out.flush()?;
     }
-    let mut word = || format!("w{}", (60_000.0_f64).powf(f64::from(chance.uniform()) + 0.5) as u32);
     for (name, lines, words) in [("texts.txt", count, 125), ("queries.txt", QUERIES, 6)] {
         let mut out = BufWriter::new(fs::File::create(folder.join(name))?);
         for _ in 0..lines {
-            writeln!(out, "{}", (0..words).map(|_| word()).collect::<Vec<_>>().join(" "))?;
+            writeln!(out, "{}", made_up(&mut chance, words))?;
         }
         out.flush()?;
     }
@@ -82,8 +81,13 @@ fn lines_of(path: &Path) -> Outcome<Vec<String>> {
 
 /// Memory of this process that is not in a file, in bytes; 0 where the system does not say.
 fn memory() -> u64 {
+    status("RssAnon")
+}
+
+/// A line of the state of this process in bytes; 0 where the system does not say.
+fn status(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).map_or(0, |kb: u64| 1024 * kb)
 }
 
@@ -171,6 +175,44 @@ pub(crate) fn words(folder: &Path, on_disk: bool) -> Outcome<Value> {
     figure["texts_s"] = json!(count as f64 / build);
     figure["bytes"] = json!(bytes);
     Ok(figure)
+}
+
+/// A store that grows to `count` texts of one chunk each, by commits of a tenth of them: how much memory that takes in all,
+/// and how fast the whole is searched.
+pub(crate) fn load(count: usize) -> Outcome<Value> {
+    let place = tempfile::tempdir()?;
+    let store = Store::open(place.path(), &IndexConfig::default())?;
+    let mut writer = store.writer(None)?;
+    let mut chance = Chance(1);
+    let start = Instant::now();
+    for n in 0..count {
+        writer.put(Document { id: n.to_string(), text: made_up(&mut chance, 125) })?;
+        if (n + 1).is_multiple_of(count.div_ceil(10)) || n + 1 == count {
+            writer.commit()?;
+        }
+    }
+    let build = start.elapsed().as_secs_f64();
+    // What the writer's store holds open is not counted again.
+    drop((writer, store));
+    let peak = status("VmHWM");
+    let start = Instant::now();
+    let index = Store::open_existing(place.path())?.index()?;
+    let open = start.elapsed().as_secs_f64();
+    let queries: Vec<String> = (0..QUERIES).map(|_| made_up(&mut chance, 6)).collect();
+    let mut figure = timed(&Retriever::from(index), &queries)?;
+    let files = fs::read_dir(place.path())?.map(|entry| Ok(entry?.metadata()?.len()));
+    figure["build_s"] = json!(build);
+    figure["open_s"] = json!(open);
+    figure["disk_bytes"] = json!(files.sum::<Outcome<u64>>()?);
+    figure["peak_bytes"] = json!(peak);
+    figure["open_bytes"] = json!(status("RssAnon"));
+    Ok(figure)
+}
+
+/// Words of which the n-th is about as frequent as `1 / n`.
+fn made_up(chance: &mut Chance, words: usize) -> String {
+    let mut word = || format!("w{}", (60_000.0_f64).powf(f64::from(chance.uniform()) + 0.5) as u32);
+    (0..words).map(|_| word()).collect::<Vec<_>>().join(" ")
 }
 
 /// Words and vectors out of a store on disk, fused, with the embedder of queries.

@@ -6,7 +6,7 @@
 //!
 //! ROUGE on SQuALITY (the plot of a story, four references) and QMSum (questions about a meeting) against the first words
 //! of the text, and against as many words from the beginnings of its equal parts; the pipeline's own time per call; and
-//! War and Peace: calls, time, memory and the longest prompt. `texts` writes the summaries of the first set with their
+//! War and Peace by each method: calls, time, memory and the longest prompt. `texts` writes the summaries of the first set with their
 //! references, to be scored by another ROUGE.
 
 mod rouge;
@@ -23,7 +23,7 @@ use rouge::rouge;
 use serde_json::{Value, json};
 use slm_core::Tokenizer;
 use slm_data::Document;
-use slm_rag::{Summarizer, SummaryConfig};
+use slm_rag::{Method, Summarizer, SummaryConfig};
 use stand_in::{StandIn, Work, sentences};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -52,7 +52,9 @@ fn main() -> Outcome {
     }
     let tokenizer =
         options.get("tokenizer").map(|path| Tokenizer::load_directory(Path::new(path))).transpose()?;
-    figures.push(book(data, tokenizer.as_ref())?);
+    for method in [Method::MapReduce, Method::Refine, Method::Tree] {
+        figures.push(book(data, method, tokenizer.as_ref())?);
+    }
     if let Some(path) = options.get("out") {
         std::fs::write(path, serde_json::to_string_pretty(&json!({ "figures": figures }))? + "\n")?;
     }
@@ -60,22 +62,29 @@ fn main() -> Outcome {
 }
 
 fn judge(set: &str, words: usize, tasks: &[Task]) -> Outcome<(Vec<Value>, Value)> {
-    let mut scores = [[0.0; 3]; 3];
+    let names = ["map and reduce", "tree", "lead", "cover"];
+    let mut scores = [[0.0; 3]; 4];
     let mut texts = Vec::new();
     let (mut calls, mut own_time) = (0, 0.0);
     for task in tasks {
-        let focus = task.focus.clone();
-        let summarizer = Summarizer::new(
-            StandIn::default(),
-            SummaryConfig { summary_words: words, focus, ..SummaryConfig::default() },
-        )?;
-        let start = Instant::now();
-        let summary = summarizer.summarize(&task.document, &mut |_| {})?.text;
-        let all = start.elapsed();
-        let Work { calls: asked, time, .. } = summarizer.into_model().work.into_inner().unwrap_or_default();
-        calls += asked;
-        own_time += all.saturating_sub(time).as_secs_f64();
-        let candidates = [summary, lead(&task.document.text, words), cover(&task.document.text, words)];
+        let mut summary = |method: Method| -> Outcome<String> {
+            let focus = task.focus.clone();
+            let config = SummaryConfig { method, summary_words: words, focus, ..SummaryConfig::default() };
+            let summarizer = Summarizer::new(StandIn::default(), config)?;
+            let start = Instant::now();
+            let text = summarizer.summarize(&task.document, &mut |_| {})?.text;
+            let all = start.elapsed();
+            let work = summarizer.into_model().work.into_inner().unwrap_or_default();
+            calls += work.calls;
+            own_time += all.saturating_sub(work.time).as_secs_f64();
+            Ok(text)
+        };
+        let candidates = [
+            summary(Method::MapReduce)?,
+            summary(Method::Tree)?,
+            lead(&task.document.text, words),
+            cover(&task.document.text, words),
+        ];
         for (sums, candidate) in scores.iter_mut().zip(&candidates) {
             let got = rouge(candidate, &task.references);
             sums.iter_mut().zip(got).for_each(|(sum, value)| *sum += value);
@@ -83,7 +92,7 @@ fn judge(set: &str, words: usize, tasks: &[Task]) -> Outcome<(Vec<Value>, Value)
         texts.push(json!({ "summaries": candidates, "references": task.references }));
     }
     let mut figures = Vec::new();
-    for (name, sums) in ["pipeline", "lead", "cover"].iter().zip(scores) {
+    for (name, sums) in names.iter().zip(scores) {
         let [one, two, long] = sums.map(|sum| (1e4 * sum / tasks.len() as f64).round() / 1e4);
         figures
             .push(json!({ "set": set, "summary": name, "texts": tasks.len(), "words": words, "rouge_1": one,
@@ -117,13 +126,14 @@ fn cover(text: &str, words: usize) -> String {
 }
 
 /// War and Peace for a model of 4,096 tokens.
-fn book(data: &Path, tokenizer: Option<&Tokenizer>) -> Outcome<Value> {
+fn book(data: &Path, method: Method, tokenizer: Option<&Tokenizer>) -> Outcome<Value> {
     let mut text = String::new();
     GzDecoder::new(File::open(data.join("war-and-peace/war-and-peace.txt.gz"))?).read_to_string(&mut text)?;
     let bytes = text.len();
     let document = Document { id: "war-and-peace".into(), text };
     let before = status("VmRSS");
-    let summarizer = Summarizer::new(StandIn::default(), SummaryConfig::default())?;
+    let config = SummaryConfig { method, ..SummaryConfig::default() };
+    let summarizer = Summarizer::new(StandIn::default(), config)?;
     let start = Instant::now();
     let summary = summarizer.summarize(&document, &mut |_| {})?;
     let all = start.elapsed().as_secs_f64();
@@ -133,7 +143,7 @@ fn book(data: &Path, tokenizer: Option<&Tokenizer>) -> Outcome<Value> {
     let tokens =
         tokenizer.map(|tokenizer| tokenizer.encode(&longest.1, false).map(|ids| ids.len())).transpose()?;
     let own = all - time.as_secs_f64();
-    let figure = json!({ "set": "war-and-peace", "bytes": bytes, "calls": calls, "levels": summary.levels.len(),
+    let figure = json!({ "set": "war-and-peace", "method": method, "bytes": bytes, "calls": calls, "levels": summary.levels.len(),
         "summary_words": summary.text.split_whitespace().count(), "longest_prompt_words": longest.0,
         "longest_prompt_tokens": tokens, "grown_bytes": grown, "seconds": all,
         "own_ms_per_call": 1e3 * own / f64::from(u32::try_from(calls)?), "sections": summary.coverage.len(), "covered": covered });

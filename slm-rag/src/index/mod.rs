@@ -17,6 +17,8 @@ pub use evidence::Evidence;
 pub(crate) use file::write_whole;
 pub use metadata::{Filter, Metadata, Value};
 pub(crate) use ranking::Ranked;
+#[cfg(feature = "postgres")]
+pub(crate) use segment::{Cut, cut};
 pub(crate) use segment::{Segment, SegmentBuilder, Sentence, merge};
 use slm_core::{Citation, Embedder};
 use slm_data::Document;

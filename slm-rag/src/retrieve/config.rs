@@ -84,7 +84,7 @@ impl Default for RetrieveConfig {
 }
 
 impl RetrieveConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         for (field, value) in [("candidates", self.candidates), ("reranked", self.reranked)] {
             if value == 0 {
                 return Err(Error::config(field, "expected at least 1, got 0"));

@@ -6,7 +6,7 @@ use crate::index::{Hit, Index, Ranked};
 
 /// Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009): the sum of `1 / (constant + place)` over the lists, with
 /// places from 1. Equal ones in order of their number.
-pub(super) fn by_places(lists: &[Vec<Ranked>], constant: f64) -> Vec<Ranked> {
+pub(crate) fn by_places(lists: &[Vec<Ranked>], constant: f64) -> Vec<Ranked> {
     let mut sums: BTreeMap<usize, f64> = BTreeMap::new();
     for list in lists {
         for (place, (id, _)) in (1_u32..).zip(list) {
@@ -19,7 +19,7 @@ pub(super) fn by_places(lists: &[Vec<Ranked>], constant: f64) -> Vec<Ranked> {
 }
 
 /// `weight · similarity + (1 - weight) · score / best score` of the first `candidates` of both lists.
-pub(super) fn by_scores(
+pub(crate) fn by_scores(
     worded: &[Ranked],
     near: &[Ranked],
     candidates: usize,

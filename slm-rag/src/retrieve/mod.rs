@@ -7,6 +7,8 @@ mod rewrite;
 use std::sync::Arc;
 
 pub use config::{Fusion, QueryWords, RetrieveConfig, SearchMode};
+#[cfg(feature = "postgres")]
+pub(crate) use fusion::{by_places, by_scores};
 pub use rewrite::QueryWriter;
 use slm_core::{CrossEncoder, Embedder};
 
@@ -47,7 +49,7 @@ pub struct Retriever {
 /// The constant of reciprocal rank fusion for several forms of one question.
 const FUSION_OF_QUERIES: f64 = 60.0;
 /// How many times the candidates are scored by words before scores are added.
-const DEPTH: usize = 10;
+pub(crate) const DEPTH: usize = 10;
 
 fn vector(embedder: &SharedEmbedder, query: &str) -> Result<Vec<f32>> {
     embedder.embed(&[query])?.pop().ok_or(Error::NoVectors)

@@ -1,6 +1,7 @@
 //! [`Store`]: an index on disk that grows and shrinks.
 
 mod manifest;
+mod rebuild;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manifest::{Manifest, Part};
+pub use rebuild::Rebuilt;
 pub use writer::StoreWriter;
 
 use crate::index::{Index, IndexConfig, Segment};

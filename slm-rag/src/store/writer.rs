@@ -84,8 +84,18 @@ impl<'e> StoreWriter<'e> {
             let reason = format!("the store has {}, got {}", say(manifest.dimension), say(got));
             return Err(Error::config("embedder", reason));
         }
+        Ok(Self::over(store, embedder, (manifest, segments), lock))
+    }
+
+    /// A writer that goes on from a state.
+    pub(super) fn over(
+        store: Store,
+        embedder: Option<&'e dyn Embedder>,
+        (manifest, segments): (Manifest, BTreeMap<u64, Arc<Segment>>),
+        lock: WriteLock,
+    ) -> Self {
         let (pending, order) = (BTreeMap::new(), Vec::new());
-        Ok(Self {
+        Self {
             store,
             embedder,
             chunker: None,
@@ -95,7 +105,7 @@ impl<'e> StoreWriter<'e> {
             order,
             pending_bytes: 0,
             _lock: lock,
-        })
+        }
     }
 
     /// The same with another way to cut what is put from now on than that of the store's configuration.

@@ -1,19 +1,23 @@
 //! [`Summarizer`]: documents longer than a model's context.
 
+mod ask;
 mod cache;
 mod coverage;
+mod run;
+mod tree;
 
 use std::path::PathBuf;
 
-use cache::Cache;
+use ask::{DoAll, at_once, in_turn};
 pub use coverage::SectionCoverage;
 use coverage::coverage;
+use run::{Done, Run};
 use serde::{Deserialize, Serialize};
-use slm_core::{ChatRequest, LanguageModel, Message, Usage};
+use slm_core::{LanguageModel, Usage};
 use slm_data::Document;
 
 use crate::chunk::{ChunkConfig, Sections, chunk};
-use crate::text::word_count;
+use crate::retrieve::SharedEmbedder;
 use crate::{Error, Result};
 
 /// In which order a long document is read.
@@ -25,6 +29,9 @@ pub enum Method {
     MapReduce,
     /// Part after part, each with the summary of all before it.
     Refine,
+    /// Each part alone, then those about one subject together, wherever they stand, then theirs, until one is left (after
+    /// RAPTOR, Sarthi et al. 2024). What is alike is found by an [embedder](Summarizer::with_embedder), or by words.
+    Tree,
 }
 
 /// How a [`Summarizer`] works.
@@ -69,6 +76,16 @@ pub struct SummaryProgress {
     pub cached: usize,
 }
 
+/// A summary, and what it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SummaryNode {
+    /// The summary.
+    pub text: String,
+    /// The parts of the document below it, in order, as numbers of [`Summary::coverage`].
+    pub parts: Vec<usize>,
+}
+
 /// A document in short.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -77,8 +94,8 @@ pub struct Summary {
     pub text: String,
     /// Summaries of the parts, then of groups of these, and so on up to the summary itself; one list of the states of
     /// the summary with [`Method::Refine`].
-    pub levels: Vec<Vec<String>>,
-    /// What the summary draws on.
+    pub levels: Vec<Vec<SummaryNode>>,
+    /// What the summary draws on, part by part.
     pub coverage: Vec<SectionCoverage>,
     /// Tokens that the model read and wrote; what came from the cache cost none.
     pub usage: Usage,
@@ -88,20 +105,34 @@ pub struct Summary {
 ///
 /// A document is cut at its sections, paragraphs and sentences; memory holds the document and the summaries. What the
 /// model wrote is kept by a hash of what it was asked, so that a run that was ended goes on where it was.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Summarizer<M> {
     model: M,
     config: SummaryConfig,
+    embedder: Option<SharedEmbedder>,
+    workers: usize,
+    do_all: DoAll<M, Done>,
 }
 
-/// One run.
-struct Run<'a, M> {
-    model: &'a M,
-    config: &'a SummaryConfig,
-    cache: Option<Cache>,
-    progress: SummaryProgress,
-    usage: Usage,
-    on_progress: &'a mut dyn FnMut(SummaryProgress),
+impl<M: std::fmt::Debug> std::fmt::Debug for Summarizer<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { model, config, embedder, workers, .. } = self;
+        f.debug_struct("Summarizer")
+            .field("model", model)
+            .field("config", config)
+            .field("embedder", &embedder.is_some())
+            .field("workers", workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: LanguageModel + Sync> Summarizer<M> {
+    /// The same with as many requests at once, for a model that serves several, such as a server's. The summary is the
+    /// same; [`Method::Refine`] still reads one part after the other.
+    #[must_use]
+    pub fn with_workers(self, workers: usize) -> Self {
+        Self { workers, do_all: at_once, ..self }
+    }
 }
 
 impl<M: LanguageModel> Summarizer<M> {
@@ -121,7 +152,13 @@ impl<M: LanguageModel> Summarizer<M> {
             );
             return Err(Error::config("part_words", reason));
         }
-        Ok(Self { model, config })
+        Ok(Self { model, config, embedder: None, workers: 1, do_all: in_turn })
+    }
+
+    /// The same with an embedder, by which [`Method::Tree`] finds what is alike.
+    #[must_use]
+    pub fn with_embedder(self, embedder: SharedEmbedder) -> Self {
+        Self { embedder: Some(embedder), ..self }
     }
 
     /// The model that it asks.
@@ -129,7 +166,7 @@ impl<M: LanguageModel> Summarizer<M> {
         self.model
     }
 
-    /// Summarises a document; `on_progress` is called after each text that the model read.
+    /// Summarises a document; `on_progress` is called after each text that the model read, on this thread.
     ///
     /// # Errors
     /// When the document has no words, the model fails, or the cache cannot be read or written.
@@ -144,131 +181,21 @@ impl<M: LanguageModel> Summarizer<M> {
         if chunks.is_empty() {
             return Err(Error::NoText { documents: 1, hint: "give a document with words" });
         }
-        let parts: Vec<String> = chunks
-            .iter()
-            .map(|chunk| chunk.with_context(document.text.get(chunk.range()).unwrap_or("")))
-            .collect();
-        let mut run = Run {
-            model: &self.model,
-            config: &self.config,
-            cache: self.config.cache.as_deref().map(Cache::open).transpose()?,
-            progress: SummaryProgress {
-                done: 0,
-                total: parts.len() + higher(parts.len(), &self.config),
-                cached: 0,
-            },
-            usage: Usage::default(),
-            on_progress,
+        let part = |n: usize| {
+            let chunk = chunks.get(n);
+            let text =
+                |chunk: &crate::Chunk| chunk.with_context(document.text.get(chunk.range()).unwrap_or(""));
+            chunk.map(text).unwrap_or_default()
         };
+        let mut run = Run::new(self, chunks.len(), on_progress)?;
         let levels = match self.config.method {
-            Method::MapReduce => run.map_reduce(&parts)?,
-            Method::Refine => vec![run.refine(&parts)?],
+            Method::MapReduce | Method::Tree => run.climb(chunks.len(), &part)?,
+            Method::Refine => vec![run.refine(chunks.len(), &part)?],
         };
-        let text = levels.last().and_then(|level| level.last()).cloned().unwrap_or_default();
+        let usage = run.usage();
+        let last = levels.last().and_then(|level| level.last());
+        let text = last.map(|node| node.text.clone()).unwrap_or_default();
         let coverage = coverage(&text, document, &chunks);
-        Ok(Summary { text, levels, coverage, usage: run.usage })
+        Ok(Summary { text, levels, coverage, usage })
     }
-}
-
-/// About how many summaries are written of `level` summaries until one is left.
-fn higher(level: usize, config: &SummaryConfig) -> usize {
-    let mut level = level;
-    let mut total = 0;
-    while config.method == Method::MapReduce && level > 1 {
-        level = level.div_ceil((config.part_words / config.summary_words).max(2));
-        total += level;
-    }
-    total
-}
-
-impl<M: LanguageModel> Run<'_, M> {
-    fn map_reduce(&mut self, parts: &[String]) -> Result<Vec<Vec<String>>> {
-        let mut level = Vec::with_capacity(parts.len());
-        for part in parts {
-            level.push(self.ask("Summarise the text", part)?);
-        }
-        let mut levels = vec![level];
-        while let Some(last) = levels.last().filter(|level| level.len() > 1).cloned() {
-            let mut next = Vec::new();
-            let groups = groups(&last, self.config.part_words);
-            self.progress.total = self.progress.done + groups.len() + higher(groups.len(), self.config);
-            for group in groups {
-                let joined = last.get(group).unwrap_or_default().join("\n\n");
-                next.push(
-                    self.ask("Join these summaries of one document's parts into one summary", &joined)?,
-                );
-            }
-            levels.push(next);
-        }
-        Ok(levels)
-    }
-
-    fn refine(&mut self, parts: &[String]) -> Result<Vec<String>> {
-        let mut states: Vec<String> = Vec::with_capacity(parts.len());
-        for part in parts {
-            let state = match states.last() {
-                None => self.ask("Summarise the text", part)?,
-                Some(before) => {
-                    let text = format!("Summary so far:\n{before}\n\nThe text goes on:\n{part}");
-                    self.ask("Extend the summary by what the text adds", &text)?
-                }
-            };
-            states.push(state);
-        }
-        Ok(states)
-    }
-
-    fn ask(&mut self, task: &str, text: &str) -> Result<String> {
-        let focus = match self.config.focus.trim() {
-            "" => String::new(),
-            focus => format!(" Keep what bears on this: {focus}"),
-        };
-        let words = self.config.summary_words;
-        let instructions = format!(
-            "{task} in about {words} words. Use only what it says.{focus} Answer with the summary alone."
-        );
-        let key = [self.model.name(), &instructions, text];
-        let known = self.cache.as_ref().map(|cache| cache.get(&key)).transpose()?.flatten();
-        self.progress.cached += usize::from(known.is_some());
-        let summary = match known {
-            Some(summary) => summary,
-            None => {
-                let messages = vec![Message::system(instructions.clone()), Message::user(text)];
-                let response = self.model.chat(&ChatRequest { messages, ..ChatRequest::default() })?;
-                self.usage += response.usage;
-                // A model that goes on and on must not fill the context of the next step.
-                let summary = shortened(&response.text, 2 * words);
-                if let Some(cache) = &self.cache {
-                    cache.put(&key, &summary)?;
-                }
-                summary
-            }
-        };
-        self.progress.done += 1;
-        self.progress.total = self.progress.total.max(self.progress.done);
-        (self.on_progress)(self.progress);
-        Ok(summary)
-    }
-}
-
-/// Neighbours that fit into `max_words` together, at least two of them, so that there is an end.
-fn groups(texts: &[String], max_words: usize) -> Vec<std::ops::Range<usize>> {
-    let mut groups = Vec::new();
-    let (mut start, mut words) = (0, 0);
-    for (n, text) in texts.iter().enumerate() {
-        let own = word_count(text);
-        if words + own > max_words && n - start >= 2 {
-            groups.push(start..n);
-            (start, words) = (n, 0);
-        }
-        words += own;
-    }
-    groups.push(start..texts.len());
-    groups
-}
-
-fn shortened(text: &str, max_words: usize) -> String {
-    use unicode_segmentation::UnicodeSegmentation;
-    let end = text.unicode_word_indices().nth(max_words).map_or(text.len(), |(at, _)| at);
-    text.get(..end).unwrap_or(text).trim().to_owned()
 }

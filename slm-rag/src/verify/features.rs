@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::text::{Quantity, Stemming, for_each_word, is_question_word, quantities, sentences, stemmed};
 
 /// How many measures there are without an embedder; with one there is one more.
-pub(super) const MEASURES: usize = 15;
+pub(super) const MEASURES: usize = 18;
 
 /// Words that turn a statement round; sorted.
 const NEGATIONS: [&str; 15] = [
     "cannot", "couldn", "didn", "doesn", "don", "hasn", "isn", "neither", "never", "no", "none", "nor",
     "not", "wasn", "without",
 ];
+
+/// Words that set one thing against another; sorted.
+const CONTRASTS: [&str; 9] =
+    ["although", "but", "despite", "however", "instead", "rather", "though", "unlike", "while"];
+/// Letters with which two forms of one word begin alike, at least.
+const ROOT: usize = 4;
 
 /// Evidence, read once for many claims.
 #[derive(Debug, Clone)]
@@ -21,6 +27,9 @@ pub(super) struct Evidence {
     all: BTreeSet<String>,
     quantities: Vec<Quantity>,
     letters: BTreeSet<[char; 4]>,
+    /// Its sentences, in lower case.
+    sentences: Vec<String>,
+    has_contrast: bool,
     /// In how many windows a word is.
     spread: BTreeMap<String, usize>,
 }
@@ -31,18 +40,21 @@ struct Reading {
     text: String,
     words: Vec<String>,
     is_negated: bool,
+    has_contrast: bool,
 }
 
 fn read(text: &str) -> Reading {
     let mut words = Vec::new();
     let mut negations = 0;
+    let mut has_contrast = false;
     for_each_word(text, |word| {
+        has_contrast |= CONTRASTS.binary_search(&word).is_ok();
         negations += usize::from(NEGATIONS.binary_search(&word).is_ok());
         if !is_question_word(word) {
             words.push(stemmed(word, Stemming::English));
         }
     });
-    Reading { text: text.to_owned(), words, is_negated: negations % 2 == 1 }
+    Reading { text: text.to_owned(), words, is_negated: negations % 2 == 1, has_contrast }
 }
 
 impl Reading {
@@ -63,6 +75,7 @@ impl Evidence {
         let mut all = BTreeSet::new();
         let mut known = Vec::new();
         let mut letters = BTreeSet::new();
+        let (mut lower, mut has_contrast) = (Vec::new(), false);
         for text in texts {
             let readings: Vec<Reading> = sentences(text, 0..text.len())
                 .into_iter()
@@ -70,6 +83,8 @@ impl Evidence {
                 .collect();
             all.extend(readings.iter().flat_map(|reading| reading.words.iter().cloned()));
             known.extend(quantities(text));
+            lower.extend(readings.iter().map(|reading| reading.text.to_lowercase()));
+            has_contrast |= readings.iter().any(|reading| reading.has_contrast);
             letters.extend(runs(text));
             let next = readings.iter().skip(1).map(Some).chain([None]);
             windows.extend(readings.iter().zip(next).map(|(own, next)| own.joined(next)));
@@ -80,7 +95,7 @@ impl Evidence {
                 *spread.entry(word.clone()).or_insert(0) += 1;
             }
         }
-        Self { windows, all, quantities: known, letters, spread }
+        Self { windows, all, quantities: known, letters, sentences: lower, has_contrast, spread }
     }
 
     /// Text of a window, for an embedder.
@@ -143,9 +158,60 @@ impl Evidence {
             window.map_or(0.0, |window| longest_run(&own.words, &window.words) as f64 / count),
             window.map_or(0.0, |window| letters_shared(claim, &runs(&window.text))),
             letters_shared(claim, &self.letters),
+            words.iter().map(|word| self.kinship(word)).sum::<f64>() / count,
+            f64::from(u8::from(self.has_contrast)),
+            self.names_together(claim),
         ];
         (measures, fits.into_iter().map(|(_, n)| n).collect())
     }
+
+    /// How much of a word some word of the evidence begins with: 1 for the word itself, less for another form of it
+    /// (`produced` for `production`).
+    fn kinship(&self, word: &str) -> f64 {
+        if self.all.contains(word) {
+            return 1.0;
+        }
+        let Some(root) = word.get(..ROOT) else { return 0.0 };
+        let alike = self.all.range(root.to_owned()..).take_while(|other| other.starts_with(root));
+        let share = |other: &String| {
+            let same = word.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+            same as f64 / word.len().max(other.len()) as f64
+        };
+        alike.map(share).fold(0.0, f64::max)
+    }
+
+    /// The largest share of the claim's names that stand in one sentence of the evidence; 1 where it has none.
+    fn names_together(&self, claim: &str) -> f64 {
+        let phrases = phrases(claim);
+        if phrases.is_empty() {
+            return 1.0;
+        }
+        let share = |sentence: &String| {
+            let held = phrases.iter().filter(|phrase| sentence.contains(phrase.as_str())).count();
+            held as f64 / phrases.len() as f64
+        };
+        self.sentences.iter().map(share).fold(0.0, f64::max)
+    }
+}
+
+/// Runs of words with a capital letter, in lower case: `the Royal Navy of Denmark` has two.
+fn phrases(text: &str) -> Vec<String> {
+    let mut phrases: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for token in text.split_whitespace() {
+        let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_name = word.chars().count() > 1 && word.starts_with(char::is_uppercase);
+        match phrases.last_mut() {
+            Some(phrase) if is_name && goes_on => {
+                phrase.push(' ');
+                phrase.push_str(&word.to_lowercase());
+            }
+            _ if is_name => phrases.push(word.to_lowercase()),
+            _ => {}
+        }
+        goes_on = is_name && token.ends_with(char::is_alphanumeric);
+    }
+    phrases
 }
 
 /// Words with a capital letter within a sentence, as stems.
@@ -197,4 +263,25 @@ fn letters_shared(own: &str, other: &BTreeSet<[char; 4]>) -> f64 {
 fn runs(text: &str) -> BTreeSet<[char; 4]> {
     let letters: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     letters.windows(4).filter_map(|run| <[char; 4]>::try_from(run).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_a_word_are_kin_and_names_stand_together() {
+        assert!(CONTRASTS.is_sorted() && NEGATIONS.is_sorted());
+        let evidence = Evidence::new(&["The Royal Navy produced ships. Denmark has a queen."]);
+        assert_eq!(evidence.kinship("ship"), 1.0);
+        assert!((0.5..1.0).contains(&evidence.kinship("producer")), "{}", evidence.kinship("producer"));
+        assert_eq!((evidence.kinship("cat"), evidence.kinship("harbour")), (0.0, 0.0));
+        assert_eq!(
+            phrases("Ships of the \"Royal Navy\" of Denmark, Sweden"),
+            ["ships", "royal navy", "denmark", "sweden"]
+        );
+        assert_eq!(evidence.names_together("Royal Navy ships"), 1.0);
+        assert_eq!(evidence.names_together("Royal Navy of Denmark"), 0.5, "in two sentences");
+        assert_eq!(evidence.names_together("no name"), 1.0);
+    }
 }

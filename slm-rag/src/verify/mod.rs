@@ -2,20 +2,22 @@
 
 mod claims;
 mod features;
+mod judge;
 mod model;
 mod policy;
 
 pub use claims::claims;
 pub(crate) use claims::clauses;
 use features::Evidence;
+pub use judge::{Judge, Likelihood, LikelihoodJudge, PairJudge, SharedJudge};
 pub use model::{SupportModel, threshold};
 pub use policy::{JudgedClaim, RiskPoint, SupportPolicy, risk_coverage};
 
 use crate::Result;
 use crate::retrieve::SharedEmbedder;
 
-/// Windows of the evidence that an embedder reads for a claim.
-const EMBEDDED: usize = 8;
+/// Windows of the evidence that an embedder or a judge reads for a claim.
+const NEAREST: usize = 8;
 
 /// How well evidence carries a claim.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,7 @@ pub struct Verdict {
 }
 
 /// Judges claims by their evidence: words and pairs of words found, quantities compared as values, names, negation, and
-/// with an embedder also nearness of meaning. No second model is asked.
+/// with an embedder also nearness of meaning. No second model is asked, unless it is given as a [`Judge`].
 ///
 /// ```
 /// use slm_rag::verify::Verifier;
@@ -47,6 +49,7 @@ pub struct Verdict {
 pub struct Verifier {
     model: SupportModel,
     embedder: Option<SharedEmbedder>,
+    judges: Vec<SharedJudge>,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -54,6 +57,7 @@ impl std::fmt::Debug for Verifier {
         f.debug_struct("Verifier")
             .field("model", &self.model)
             .field("embedder", &self.embedder.is_some())
+            .field("judges", &self.judges.len())
             .finish()
     }
 }
@@ -61,12 +65,19 @@ impl std::fmt::Debug for Verifier {
 impl Verifier {
     /// A verifier of words with a model of its own, such as one [fitted](SupportModel::fit) to examples.
     pub fn new(model: SupportModel) -> Self {
-        Self { model, embedder: None }
+        Self { model, embedder: None, judges: Vec::new() }
     }
 
     /// A verifier of words and meaning, with a model that was fitted with the same embedder.
     pub fn with_embedder(model: SupportModel, embedder: SharedEmbedder) -> Self {
-        Self { model, embedder: Some(embedder) }
+        Self { embedder: Some(embedder), ..Self::new(model) }
+    }
+
+    /// The same with one more judge; the model is to be fitted with the same judges in the same order.
+    #[must_use]
+    pub fn with_judge(mut self, judge: SharedJudge) -> Self {
+        self.judges.push(judge);
+        self
     }
 
     /// Judges a claim by all of the evidence.
@@ -85,8 +96,9 @@ impl Verifier {
     /// neighbouring words that are neighbours there; the shares of its quantities and of its names that the evidence
     /// lacks; whether one of both is negated; its length; how many words are missing from the evidence, and from the
     /// best two sentences; the share of names missing there; whether it has quantities and all are said; its longest run
-    /// of words found; the share of its runs of four letters in the best sentences, and in the evidence; with an embedder,
-    /// the largest cosine.
+    /// of words found; the share of its runs of four letters in the best sentences, and in the evidence; the share of its words
+    /// with other forms of a word counted in part; whether the evidence sets one thing against another; the largest share
+    /// of its names in one sentence; with an embedder, the largest cosine; then what the [judges](Self::with_judge) say.
     ///
     /// # Errors
     /// When the embedder fails.
@@ -104,15 +116,18 @@ impl Verifier {
     fn of(&self, claim: &str, evidence: &Evidence) -> Result<Vec<f64>> {
         let (measures, order) = evidence.measure(claim);
         let mut measures = measures.to_vec();
+        let near: Vec<&str> = order.into_iter().take(NEAREST).map(|n| evidence.window(n)).collect();
         if let Some(embedder) = &self.embedder {
-            let near: Vec<&str> = order.into_iter().take(EMBEDDED).map(|n| evidence.window(n)).collect();
-            let texts: Vec<&str> = std::iter::once(claim).chain(near).collect();
+            let texts: Vec<&str> = std::iter::once(claim).chain(near.iter().copied()).collect();
             let vectors = embedder.embed(&texts)?;
             let cosine = |other: &Vec<f32>| {
                 let own = vectors.first().into_iter().flatten();
                 own.zip(other).map(|(a, b)| f64::from(a * b)).sum::<f64>()
             };
             measures.push(vectors.iter().skip(1).map(cosine).fold(0.0, f64::max));
+        }
+        for judge in &self.judges {
+            measures.extend(judge.measures(claim, &near)?);
         }
         Ok(measures)
     }

@@ -99,3 +99,13 @@ impl LanguageModel for Says {
         Ok(ChatResponse::new(text, model, self.finish_reason, usage))
     }
 }
+
+/// A small generator with a fixed start: what it gives is the same on every machine.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}

@@ -207,15 +207,15 @@ pub(super) fn written(source: std::io::Error) -> Error {
 }
 
 /// A chunk before it is put into a segment.
-struct Cut {
-    blob: EntryBlob,
+pub(crate) struct Cut {
+    pub(crate) blob: EntryBlob,
     /// Words in lower case and how often they count.
-    words: Vec<(String, u32)>,
+    pub(crate) words: Vec<(String, u32)>,
     /// What is embedded: the headings above, and the text.
-    text: String,
+    pub(crate) text: String,
 }
 
-fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunker) -> Result<Vec<Cut>> {
+pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunker) -> Result<Vec<Cut>> {
     let quotable: Vec<Statement> =
         statements(&document.text).into_iter().filter(|statement| !statement.is_heading).collect();
     let of_chunk = |chunk: Chunk| {

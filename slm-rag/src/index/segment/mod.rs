@@ -14,10 +14,13 @@ use std::borrow::Cow;
 use std::path::Path;
 
 pub(crate) use build::SegmentBuilder;
+#[cfg(feature = "postgres")]
+pub(crate) use build::{Cut, cut};
 use bytes::{Source, Span};
 pub(crate) use merge::merge;
 pub(super) use postings::for_each_posting;
 use serde::{Deserialize, Serialize};
+use slm_data::Document;
 
 use super::config::IndexConfig;
 use super::metadata::Metadata;
@@ -64,13 +67,13 @@ struct EntryRow {
 
 /// A chunk as it is kept. Its words are read out of the document's, where they have a checksum of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct EntryBlob {
-    start: usize,
-    end: usize,
+pub(crate) struct EntryBlob {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     checksum: u32,
-    heading: Vec<String>,
-    inherited: usize,
-    sentences: Vec<Sentence>,
+    pub(crate) heading: Vec<String>,
+    pub(crate) inherited: usize,
+    pub(crate) sentences: Vec<Sentence>,
 }
 
 /// What may be quoted, as bytes of the document, and the number of the list item it is in (0: none).
@@ -130,6 +133,9 @@ impl Dictionary {
     }
 }
 
+/// A document out of a file that may be damaged: identifier, metadata, text.
+pub(crate) type Salvaged = (String, Metadata, Result<Document>);
+
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -154,6 +160,17 @@ impl Segment {
         let segment = Self::from_source(Source::Memory { bytes, path: path.to_owned() })?;
         segment.verify()?;
         Ok(segment)
+    }
+
+    /// The documents of a file of which other parts may be damaged, each with its metadata and, where it is whole, its text.
+    pub(crate) fn salvaged(path: &Path) -> Result<Vec<Salvaged>> {
+        let source = Source::open(path)?;
+        let rows: Vec<DocumentRow> = source.decode(directory(&source)?.documents)?;
+        let document = |row: DocumentRow| {
+            let text = text_of(&source, &row).map(|text| Document { id: row.id.clone(), text });
+            (row.id, row.metadata, text)
+        };
+        Ok(rows.into_iter().map(document).collect())
     }
 
     /// Reads everything and holds it against its checksums.
@@ -229,8 +246,7 @@ impl Segment {
     }
 
     pub(super) fn text(&self, document: &DocumentRow) -> Result<String> {
-        let bytes = self.source.checked(document.text)?.into_owned();
-        String::from_utf8(bytes).map_err(|error| self.source.damaged(error.to_string()))
+        text_of(&self.source, document)
     }
 
     /// Terms of a chunk and of the headings above it.
@@ -279,6 +295,11 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+fn text_of(source: &Source, document: &DocumentRow) -> Result<String> {
+    let bytes = source.checked(document.text)?.into_owned();
+    String::from_utf8(bytes).map_err(|error| source.damaged(error.to_string()))
 }
 
 fn id_of(documents: &[DocumentRow], n: u32) -> &str {
