@@ -15,15 +15,16 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::SocketAddr;
-use std::ops::ControlFlow;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc::channel};
+use std::sync::Arc;
 use std::time::Duration;
 
 use burn::tensor::Device;
+use serde_json::{Value, json};
 use slm::expert::{Expert, ExpertConfig, Material};
-use slm_core::{ChatRequest, ChatResponse, FinishReason, GenerationConfig, LanguageModel, LocalModel, Usage};
+use slm_core::{ChatRequest, FinishReason, GenerationConfig, LanguageModel, LocalModel};
 use slm_eval::load::{Arrivals, LoadConfig, Objective, measure_load};
 use slm_eval::{
     CloudBill, Comparison, Contender, CostModel, EvalConfig, Investment, Item, Metric, evaluate_items,
@@ -31,55 +32,55 @@ use slm_eval::{
 use slm_router::{
     AnswerSignals, Cascade, CascadeConfig, CloudConfig, CloudModel, Prices, RiskLimit, TrustModel,
 };
-use slm_serve::{App, Entry, Registry, ServeConfig, Server};
-
-/// Knows 19 of 20 answers, and takes the time of a large model far away.
-struct StandIn(HashMap<String, String>);
-
-impl LanguageModel for StandIn {
-    fn name(&self) -> &str {
-        "stand-in"
-    }
-
-    fn stream(
-        &self,
-        request: &ChatRequest,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> slm_core::Result<ChatResponse> {
-        let question = request.last_user();
-        let is_known = question.bytes().map(u64::from).sum::<u64>() % 20 != 0;
-        let text = self.0.get(question).filter(|_| is_known).map_or("I think it is another", String::as_str);
-        let usage = Usage { prompt_tokens: 400 + question.len() / 4, completion_tokens: 1 + text.len() / 4 };
-        std::thread::sleep(Duration::from_millis(200));
-        for word in text.split_inclusive(' ') {
-            std::thread::sleep(Duration::from_millis(8));
-            if on_text(word).is_break() {
-                break;
-            }
-        }
-        Ok(ChatResponse::new(text, self.name(), FinishReason::Stop, usage))
-    }
-}
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Serves the stand-in on a free port.
+/// Serves the stand-in on a free port, by OpenAI's protocol.
 fn stand_in(items: &[Item]) -> Outcome<SocketAddr> {
-    let answers = items.iter().map(|i| (i.messages[0].content.clone(), i.golds[0].clone())).collect();
-    let (sender, bound) = channel();
-    std::thread::spawn(move || -> Result<(), String> {
-        let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-        runtime.block_on(async {
-            let config = ServeConfig { listen: ([127, 0, 0, 1], 0).into(), ..ServeConfig::default() };
-            let entry = Entry::new("large", "program", Arc::new(StandIn(answers)));
-            let app = App::new(&config, Registry::of(vec![entry]));
-            let server = Server::bind(&config, app).await.map_err(|e| e.to_string())?;
-            sender.send(server.address().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-            server.run(std::future::pending()).await;
-            Ok(())
-        })
+    let answers: HashMap<String, String> =
+        items.iter().map(|i| (i.messages[0].content.clone(), i.golds[0].clone())).collect();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let answers = Arc::new(answers);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answers = Arc::clone(&answers);
+            std::thread::spawn(move || {
+                // A client that leaves is nothing to a stand-in.
+                let _ = answer(stream, &answers);
+            });
+        }
     });
-    Ok(bound.recv()?)
+    Ok(address)
+}
+
+/// Knows 19 of 20 answers, and takes the time of a large model far away.
+fn answer(stream: TcpStream, answers: &HashMap<String, String>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line)? > 2 {
+        let head = line.to_lowercase();
+        length = head.strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()).unwrap_or(length);
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let body: Value = serde_json::from_slice(&body)?;
+    let turns = body["messages"].as_array();
+    let question = turns.and_then(|t| t.last()).and_then(|m| m["content"].as_str()).unwrap_or_default();
+    let is_known = question.bytes().map(u64::from).sum::<u64>() % 20 != 0;
+    let text = answers.get(question).filter(|_| is_known).map_or("I think it is another", String::as_str);
+    let mut stream = reader.into_inner();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")?;
+    std::thread::sleep(Duration::from_millis(200));
+    for word in text.split_inclusive(' ') {
+        std::thread::sleep(Duration::from_millis(8));
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": null}]});
+        write!(stream, "data: {chunk}\n\n")?;
+    }
+    let usage = json!({"prompt_tokens": 400 + question.len() / 4, "completion_tokens": 1 + text.len() / 4});
+    let last = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage});
+    write!(stream, "data: {last}\n\ndata: [DONE]\n\n")
 }
 
 /// Log lines, questions about the documents and general ones, in turns.

@@ -15,7 +15,6 @@ mod file;
 pub mod intent;
 mod linear;
 pub mod outcome;
-mod prefill;
 pub mod router;
 pub mod strategy;
 pub mod triage;
@@ -36,7 +35,6 @@ pub use detector::{DetectorConfig, DomainDetector};
 pub use error::{Error, Result};
 pub use intent::{Assessment, IntentConfig, IntentDetector, Sample, Signal};
 pub use outcome::{Outcome, OutcomeConfig, OutcomeRouter, RoutingCurve};
-pub use prefill::{PrefillState, StatePooling};
 pub use router::{
     Decision, Delivery, Escalation, Route, RouteConfig, RouteDetector, RouteKind, RouteScore, Routed, Router,
     RouterConfig, RouterStats, SharedEmbedder, SharedModel,

@@ -4,9 +4,11 @@ use burn::tensor::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use slm_core::{Embedder, LocalModel};
-use slm_router::{
-    Calibration, Error, IntentConfig, IntentDetector, PrefillState, Sample, Signal, StatePooling,
-};
+use slm_router::{Calibration, Error, IntentConfig, IntentDetector, Sample, Signal};
+use state::{PrefillState, StatePooling};
+
+#[path = "../benches/routing/state.rs"]
+mod state;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 

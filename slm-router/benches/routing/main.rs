@@ -14,6 +14,7 @@
 mod intents;
 mod outcomes;
 mod questions;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,7 +25,8 @@ use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use slm_core::{Embedder, LocalModel, TextEncoder};
-use slm_router::{IntentConfig, PrefillState, StatePooling};
+use slm_router::IntentConfig;
+use state::{PrefillState, StatePooling};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 

@@ -1,15 +1,12 @@
 //! [`PrefillState`]: what the answering model has made of a question, as the question's vector.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, Embedder, Error, LocalModel, Result};
 
 /// How the states of a prompt's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StatePooling {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatePooling {
     /// Their mean.
-    #[default]
     Mean,
     /// That of the last token, from which the answer goes on.
     Last,
@@ -21,14 +18,14 @@ pub enum StatePooling {
 /// The question is put into the model's chat template as it is for an answer, and the last layer's states are pooled. The
 /// prompt is read once for the vector and again for the answer. Longer prompts than the context are cut at their beginning.
 #[derive(Debug, Clone)]
-pub struct PrefillState {
+pub(crate) struct PrefillState {
     model: LocalModel,
     pooling: StatePooling,
 }
 
 impl PrefillState {
     /// The states of `model`, which shares its weights with its clones.
-    pub fn new(model: LocalModel, pooling: StatePooling) -> Self {
+    pub(crate) fn new(model: LocalModel, pooling: StatePooling) -> Self {
         Self { model, pooling }
     }
 
