@@ -6,6 +6,8 @@ mod docx;
 mod html;
 #[cfg(feature = "documents")]
 mod pdf;
+#[cfg(feature = "documents")]
+mod pdf_walk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
