@@ -49,8 +49,11 @@ fn documents() -> Vec<(Document, Metadata)> {
     pages().into_iter().map(|page| (page, Metadata::new())).chain(made).collect()
 }
 
+/// Source, start, end and text.
+type Place<'a> = (&'a str, usize, usize, &'a str);
+
 /// What was found where, in the order of the places, and the scores, which differ by rounding.
-fn found(hits: &[Hit]) -> (Vec<(&str, usize, usize, &str)>, Vec<f64>) {
+fn found(hits: &[Hit]) -> (Vec<Place<'_>>, Vec<f64>) {
     let mut sorted: Vec<&Hit> = hits.iter().collect();
     sorted.sort_by_key(|hit| (hit.chunk.source.clone(), hit.chunk.start));
     sorted
