@@ -162,3 +162,30 @@ fn a_cluster_keeps_the_same_rows() -> Outcome {
     }
     Err("an executor took no part".into())
 }
+
+#[tokio::test]
+async fn pairs_of_a_query_are_rows() -> Outcome {
+    let context = datafusion::prelude::SessionContext::new();
+    slm_data::distributed::register(&context);
+    let query = "SELECT slm_fingerprint(slm_pair('Is it on?', 'Yes.', 'export'))";
+    let found = context.sql(query).await?.collect().await?;
+    let text = datafusion::common::cast::as_string_array(found[0].column(0))?.value(0).to_owned();
+    assert_eq!(text, Example::pair("is it  on?", "yes.", "").fingerprint());
+    Ok(())
+}
+
+#[tokio::test]
+async fn steps_that_need_all_rows_are_refused_before_anything_is_written() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    write_examples(folder.path().join("rows.jsonl"), &rows()[..3])?;
+    let text = "cache = \"cache\"\n[[input]]\npath = \"rows.jsonl\"\n[[step]]\nname = \"best\"\nselect = { count = 2 }\n\
+                [output]\nrows = \"out.jsonl\"\n";
+    let file = folder.path().join("all.toml");
+    fs::write(&file, text)?;
+    let context = datafusion::prelude::SessionContext::new();
+    let refused = slm_data::distributed::run(&context, PipelineConfig::load(&file)?).await;
+    let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("`best` needs all rows") && message.contains("hint: "), "{message}");
+    assert!(!folder.path().join("cache").exists() && !folder.path().join("out.jsonl").exists());
+    Ok(())
+}
