@@ -40,14 +40,14 @@ impl Coding {
 /// The number of code `at` of a word: bytes and the low nibbles of them come in order, and after the low nibbles the high
 /// ones.
 #[cube]
-fn number(word: u32, table: &[f32], #[comptime] at: usize, #[comptime] coding: Coding) -> f32 {
+fn number(word: u32, packed: &[u32], table: usize, #[comptime] at: usize, #[comptime] coding: Coding) -> f32 {
     if comptime!(matches!(coding, Coding::Byte)) {
         let raised = word << comptime!(24 - 8 * at as u32);
         f32::cast_from(i32::reinterpret(raised) >> 24i32)
     } else {
         let code = (word >> comptime!(8 * (at as u32 % 4) + at as u32 / 4 * 4)) & 15u32;
         if comptime!(matches!(coding, Coding::Table)) {
-            table[code as usize]
+            f32::reinterpret(packed[table + code as usize])
         } else if comptime!(matches!(coding, Coding::Symmetric)) {
             f32::cast_from(code) - 8.0f32
         } else {
@@ -56,19 +56,19 @@ fn number(word: u32, table: &[f32], #[comptime] at: usize, #[comptime] coding: C
     }
 }
 
-/// Four weights of 16 bytes of codes, of part `part` of them, without scale and minimum.
+/// Four weights of a word of codes, the low ones or the high ones, without scale and minimum.
 #[cube]
 fn weights(
-    codes: Four<u32>,
-    table: &[f32],
-    #[comptime] part: usize,
+    word: u32,
+    packed: &[u32],
+    table: usize,
+    #[comptime] half: usize,
     #[comptime] coding: Coding,
 ) -> Four<f32> {
     let mut numbers = Four::<f32>::empty();
-    let word = codes.extract(comptime!(part % 4));
     #[unroll]
     for j in 0..4usize {
-        numbers.insert(j, number(word, table, comptime!(part / 4 * 4 + j), coding));
+        numbers.insert(j, number(word, packed, table, comptime!(half * 4 + j), coding));
     }
     numbers
 }
@@ -106,44 +106,46 @@ fn gather(sums: &Array<f32>, y: &mut [f32], row: usize, rows: usize, #[comptime]
     }
 }
 
-/// A lane multiplies every 32nd 16 bytes of codes of its row with the inputs.
+/// A lane multiplies every 32nd word of its row with the inputs, so that neighbours read what lies side by side.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn packed_kernel(
     x: &[Four<f32>],
-    codes: &[Four<u32>],
-    scales: &[f32],
-    minimums: &[f32],
-    table: &[f32],
+    packed: &[u32],
     y: &mut [f32],
     rows: usize,
-    blocks: usize,
+    words: usize,
     group: usize,
+    scales: usize,
+    minimums: usize,
+    table: usize,
     #[comptime] m: usize,
     #[comptime] coding: Coding,
 ) {
-    let parts = comptime!(coding.weights() / 4);
+    let halves = comptime!(coding.weights() / 16);
     let row = CUBE_POS * ROWS + UNIT_POS_Y as usize;
     let mut sums = zeros(m);
     if row < rows {
-        let mut block = UNIT_POS_X as usize;
-        while block < blocks {
-            let at = row * blocks + block;
-            let bits = codes[at];
-            let scale = scales[at / group];
+        let mut word = UNIT_POS_X as usize;
+        while word < words {
+            let at = row * words + word;
+            let bits = packed[at];
+            let scale = f32::reinterpret(packed[scales + at / group]);
             #[unroll]
-            for part in 0..parts {
-                let w = weights(bits, table, part, coding) * Four::new(scale);
+            for half in 0..halves {
+                let w = weights(bits, packed, table, half, coding) * Four::new(scale);
+                // 16 bytes are the four words of 16 low weights, and of 16 high ones where there are such.
+                let place = word / 4 * comptime!(4 * halves) + comptime!(4 * half) + word % 4;
                 #[unroll]
                 for i in 0..m {
-                    let inputs = x[(i * blocks + block) * parts + part];
+                    let inputs = x[i * words * halves + place];
                     sums[i] += sum(w * inputs);
                     if comptime!(matches!(coding, Coding::Asymmetric)) {
-                        sums[i] += minimums[at / group] * sum(inputs);
+                        sums[i] += f32::reinterpret(packed[minimums + at / group]) * sum(inputs);
                     }
                 }
             }
-            block += LANES;
+            word += LANES;
         }
     }
     gather(&sums, y, row, rows, m);
@@ -154,86 +156,88 @@ pub(crate) fn packed_rows(x: Tensor<2>, w: &Codes) -> Tensor<2> {
     let [m, _] = x.dims();
     assert!(m <= FEW, "{m} rows");
     let x = take(x);
-    let [codes, scales, minimums, table] = w.parts();
     let y = empty(&x, [m, w.rows], DType::F32);
     packed_kernel::launch(
         &x.client,
         grid(&x.client, w.rows.div_ceil(ROWS)),
         CubeDim::new_2d(LANES as u32, ROWS as u32),
         buffer(&x),
-        buffer(codes),
-        buffer(scales),
-        buffer(minimums),
-        buffer(table),
+        buffer(w.packed()),
         buffer(&y),
         w.rows,
-        w.blocks(),
+        w.words(),
         w.group(),
+        w.scales(),
+        w.minimums(),
+        w.table(),
         m,
         w.coding,
     );
     wrap(y)
 }
 
-/// A unit writes the weights of the 16 bytes of codes `at` as its own part of `out`.
+/// A unit writes the weights of the word of codes `at` as its own parts of `out`.
 #[cube]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn expand<F: Float>(
-    codes: &[Four<u32>],
-    scales: &[f32],
-    minimums: &[f32],
-    table: &[f32],
+    packed: &[u32],
     out: &mut [Four<F>],
     at: usize,
     group: usize,
+    scales: usize,
+    minimums: usize,
+    table: usize,
     #[comptime] coding: Coding,
 ) {
-    let parts = comptime!(coding.weights() / 4);
-    let bits = codes[at];
-    let scale = scales[at / group];
+    let halves = comptime!(coding.weights() / 16);
+    let bits = packed[at];
+    let scale = f32::reinterpret(packed[scales + at / group]);
+    let place = ABSOLUTE_POS / 4 * comptime!(4 * halves) + ABSOLUTE_POS % 4;
     #[unroll]
-    for part in 0..parts {
-        let mut four = weights(bits, table, part, coding) * Four::new(scale);
+    for half in 0..halves {
+        let mut four = weights(bits, packed, table, half, coding) * Four::new(scale);
         if comptime!(matches!(coding, Coding::Asymmetric)) {
-            four += Four::new(minimums[at / group]);
+            four += Four::new(f32::reinterpret(packed[minimums + at / group]));
         }
-        out[ABSOLUTE_POS * parts + part] = Four::cast_from(four);
+        out[place + comptime!(4 * half)] = Four::cast_from(four);
     }
 }
 
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn expand_kernel<F: Float>(
-    codes: &[Four<u32>],
-    scales: &[f32],
-    minimums: &[f32],
-    table: &[f32],
+    packed: &[u32],
     w: &mut [Four<F>],
+    all: usize,
     group: usize,
+    scales: usize,
+    minimums: usize,
+    table: usize,
     #[comptime] coding: Coding,
     #[define(F)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= codes.len() {
+    if ABSOLUTE_POS >= all {
         terminate!();
     }
-    expand(codes, scales, minimums, table, w, ABSOLUTE_POS, group, coding);
+    expand(packed, w, ABSOLUTE_POS, group, scales, minimums, table, coding);
 }
 
 /// The weight `[rows, cols]` in `dtype`, one of `f32`, `f16` and `bf16`.
 pub(crate) fn expanded(w: &Codes, dtype: DType) -> Tensor<2> {
-    let [codes, scales, minimums, table] = w.parts();
-    let dense = empty(codes, [w.rows, w.cols], dtype);
-    let (cubes, units) = each(&codes.client, w.rows * w.blocks());
+    let packed = w.packed();
+    let dense = empty(packed, [w.rows, w.cols], dtype);
+    let (cubes, units) = each(&packed.client, w.rows * w.words());
     expand_kernel::launch(
-        &codes.client,
+        &packed.client,
         cubes,
         units,
-        buffer(codes),
-        buffer(scales),
-        buffer(minimums),
-        buffer(table),
+        buffer(packed),
         buffer(&dense),
+        w.rows * w.words(),
         w.group(),
+        w.scales(),
+        w.minimums(),
+        w.table(),
         w.coding,
         float_type(&dense),
     );
@@ -288,46 +292,46 @@ pub(crate) fn dense_rows(x: Tensor<2>, w: &Tensor<2>) -> Tensor<2> {
     wrap(y)
 }
 
-/// Rows of the weight, one for each id; a unit for each 16 bytes of codes.
+/// Rows of the weight, one for each id; a unit for each word of codes.
 #[cube(launch)]
 #[expect(clippy::too_many_arguments, reason = "a kernel's arguments are its buffers and sizes")]
 fn select_kernel(
     ids: &[i32],
-    codes: &[Four<u32>],
-    scales: &[f32],
-    minimums: &[f32],
-    table: &[f32],
+    packed: &[u32],
     y: &mut [Four<f32>],
-    blocks: usize,
+    words: usize,
     group: usize,
+    scales: usize,
+    minimums: usize,
+    table: usize,
     #[comptime] coding: Coding,
 ) {
-    if ABSOLUTE_POS >= ids.len() * blocks {
+    if ABSOLUTE_POS >= ids.len() * words {
         terminate!();
     }
-    let at = ids[ABSOLUTE_POS / blocks] as usize * blocks + ABSOLUTE_POS % blocks;
-    expand(codes, scales, minimums, table, y, at, group, coding);
+    let at = ids[ABSOLUTE_POS / words] as usize * words + ABSOLUTE_POS % words;
+    expand(packed, y, at, group, scales, minimums, table, coding);
 }
 
 /// The rows `ids` of the weight in `f32`, `[ids, cols]`.
 pub(crate) fn selected(ids: Tensor<1, Int>, w: &Codes) -> Tensor<2> {
     let count = ids.dims()[0];
     let ids = ids.cast(DType::I32).try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff");
-    let [codes, scales, minimums, table] = w.parts();
-    let y = empty(codes, [count, w.cols], DType::F32);
-    let (cubes, units) = each(&codes.client, count * w.blocks());
+    let packed = w.packed();
+    let y = empty(packed, [count, w.cols], DType::F32);
+    let (cubes, units) = each(&packed.client, count * w.words());
     select_kernel::launch(
-        &codes.client,
+        &packed.client,
         cubes,
         units,
         buffer(&ids),
-        buffer(codes),
-        buffer(scales),
-        buffer(minimums),
-        buffer(table),
+        buffer(packed),
         buffer(&y),
-        w.blocks(),
+        w.words(),
         w.group(),
+        w.scales(),
+        w.minimums(),
+        w.table(),
         w.coding,
     );
     wrap(y)

@@ -2,20 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, f16};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::Cube;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::linear::Coding;
-use super::take;
 use crate::packed::NF4;
 use crate::{Format, PackedTensor};
 
-/// The codes of a weight `[rows, cols]` on a device, as they are on the host, and their scales in `f32`.
+/// A weight `[rows, cols]` on a device: the words of its codes as they are on the host, and behind them scales, minimums and
+/// the table of NF4, each as the bits of `f32`. It is one buffer, as each further one costs a launch some 7 µs.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
-    /// Codes in words of four bytes, scales, minimums and the table of NF4.
-    parts: Arc<[CubeTensor; 4]>,
+    packed: Arc<CubeTensor>,
     pub(super) rows: usize,
     pub(super) cols: usize,
     group_size: usize,
@@ -36,37 +35,47 @@ impl Codes {
         if w.input_order().is_some() || !group_size.is_multiple_of(coding.weights()) {
             return None;
         }
-        let words = w.codes().chunks_exact(4);
-        let words: Vec<u32> = words.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let codes = w.codes().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let halves = [w.scales(), w.minimums().unwrap_or_default()].into_iter().flatten();
+        let floats = halves.map(|half| half.to_f32()).chain(match coding {
+            Coding::Table => NF4.to_vec(),
+            _ => Vec::new(),
+        });
+        let words: Vec<u32> = codes.chain(floats.map(f32::to_bits)).collect();
         let count = words.len();
         let words = Tensor::<1, Int>::from_data(TensorData::new(words, [count]), (device, DType::U32));
-        let floats = |numbers: Vec<f32>| {
-            let count = numbers.len();
-            take(Tensor::<1>::from_data(TensorData::new(numbers, [count]), (device, DType::F32)))
-        };
-        let widened = |halves: &[f16]| halves.iter().map(|half| half.to_f32()).collect();
-        let parts = [
-            words.try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff"),
-            floats(widened(w.scales())),
-            floats(w.minimums().map_or_else(|| vec![0.0], widened)),
-            floats(NF4.to_vec()),
-        ];
-        Some(Self { parts: Arc::new(parts), rows: w.rows(), cols: w.cols(), group_size, coding })
+        let packed = words.try_into_primitive::<Cube>().expect("a tensor of a GPU without autodiff");
+        Some(Self { packed: Arc::new(packed), rows: w.rows(), cols: w.cols(), group_size, coding })
     }
 
-    /// Codes, scales, minimums and table.
-    pub(super) fn parts(&self) -> &[CubeTensor; 4] {
-        &self.parts
+    /// All of it.
+    pub(super) fn packed(&self) -> &CubeTensor {
+        &self.packed
     }
 
-    /// Lots of 16 bytes in a row.
-    pub(super) fn blocks(&self) -> usize {
-        self.cols / self.coding.weights()
+    /// Words of codes in a row.
+    pub(super) fn words(&self) -> usize {
+        self.cols / self.coding.weights() * 4
     }
 
-    /// Lots of 16 bytes that share a scale.
+    /// Words of codes that share a scale.
     pub(super) fn group(&self) -> usize {
-        self.group_size / self.coding.weights()
+        self.group_size / self.coding.weights() * 4
+    }
+
+    /// Where the scales begin.
+    pub(super) fn scales(&self) -> usize {
+        self.rows * self.words()
+    }
+
+    /// Where the minimums begin, for those that have them.
+    pub(super) fn minimums(&self) -> usize {
+        self.scales() + self.rows * self.cols / self.group_size
+    }
+
+    /// Where the table begins, for those that have one.
+    pub(super) fn table(&self) -> usize {
+        self.minimums()
     }
 }
 
