@@ -182,6 +182,17 @@ impl WordForms {
     }
 }
 
+/// The terms of a text that say what it is about.
+pub(crate) fn content_terms(text: &str, stemming: Stemming) -> Vec<String> {
+    let mut terms = Vec::new();
+    for_each_word(text, |word| {
+        if !is_question_word(word) {
+            terms.push(stemmed(word, stemming));
+        }
+    });
+    terms
+}
+
 /// The term of a word in lower case; `None` for words that are never looked up.
 pub(crate) fn term_of(word: &str, stemming: Stemming, stop_words: StopWords) -> Option<String> {
     let kept = stop_words == StopWords::Off || !is_function_word(word);

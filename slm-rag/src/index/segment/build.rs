@@ -194,8 +194,9 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
             self.forms.into_terms().into_iter().zip(self.postings).collect();
         terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (term, postings) in terms {
-            let place = self.out.put(&postings.bytes).map_err(written)?;
-            self.parts.dictionary.push(&term, TermRow { place, count: postings.count });
+            let (count, most) = (postings.count, postings.most);
+            let place = self.out.put(&postings.finish()).map_err(written)?;
+            self.parts.dictionary.push(&term, TermRow { place, count, most });
         }
         self.parts.build_graph(&self.config.vectors);
         self.parts.finish(&self.config, self.out).map_err(written)
