@@ -134,7 +134,7 @@ impl About {
     pub(super) fn counts(&self, cut: &Cut) -> BTreeMap<String, u32> {
         let IndexConfig { stemming, stop_words, .. } = self.config;
         let mut counts = BTreeMap::new();
-        for (word, times) in &cut.words {
+        for (word, times) in cut.words.iter() {
             if let Some(term) = term_of(word, stemming, stop_words) {
                 *counts.entry(term).or_insert(0) += times;
             }

@@ -164,7 +164,7 @@ impl Index {
 
 impl Part {
     /// Which chunks may be found, where not all may.
-    fn allowed(&self, filter: &Filter) -> Option<Cow<'_, [bool]>> {
+    pub(super) fn allowed(&self, filter: &Filter) -> Option<Cow<'_, [bool]>> {
         if *filter == Filter::Any {
             return self.alive.as_deref().map(Cow::Borrowed);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
@@ -148,13 +149,13 @@ pub(crate) fn for_each_word(text: &str, mut each: impl FnMut(&str)) {
 pub(crate) struct WordForms {
     stemming: Stemming,
     stop_words: StopWords,
-    forms: HashMap<String, Option<u32>>,
-    terms: HashMap<String, u32>,
+    forms: HashMap<String, Option<u32>, RandomState>,
+    terms: HashMap<String, u32, RandomState>,
 }
 
 impl WordForms {
     pub(crate) fn new(stemming: Stemming, stop_words: StopWords) -> Self {
-        Self { stemming, stop_words, forms: HashMap::new(), terms: HashMap::new() }
+        Self { stemming, stop_words, forms: HashMap::default(), terms: HashMap::default() }
     }
 
     /// The number of the term of a word in lower case; `None` for words that are never looked up.

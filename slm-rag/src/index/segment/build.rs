@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use slm_core::Embedder;
 use slm_data::Document;
@@ -99,6 +100,8 @@ pub(crate) struct SegmentBuilder<'e, W> {
     unembedded: Vec<String>,
 }
 
+/// Documents that are cut together, while those before them are added.
+const BATCH: usize = 256;
 /// Texts given to the embedder at once.
 const EMBEDDED_AT_ONCE: usize = 64;
 
@@ -122,40 +125,56 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
         Self { chunker, ..self }
     }
 
-    /// Cuts and reads documents, in parallel, and adds them in order.
+    /// Cuts and reads documents and adds them in order: while some are added, the next are cut on other threads.
     pub(crate) fn add(&mut self, documents: &[(&Document, &Metadata)]) -> Result<()> {
-        let config = &self.config;
+        let config = self.config.clone();
         let chunker = self.chunker.unwrap_or(&config.chunk);
-        let cuts: Result<Vec<Vec<Cut>>> =
-            documents.par_iter().map(|(document, _)| cut(document, config, chunker)).collect();
-        for ((document, metadata), cuts) in documents.iter().zip(cuts?) {
-            let text = self.out.put(document.text.as_bytes()).map_err(written)?;
-            self.parts.documents.push(DocumentRow {
-                id: document.id.clone(),
-                metadata: (*metadata).clone(),
-                text,
-                first_entry: self.parts.entries.len() as u32,
-                entries: cuts.len() as u32,
-            });
-            for cut in cuts {
-                self.push(cut)?;
-            }
+        let cut_all = |documents: &[(&Document, &Metadata)]| -> Result<Vec<Vec<Cut>>> {
+            documents.par_iter().map(|(document, _)| cut(document, &config, chunker)).collect()
+        };
+        let mut batches = documents.chunks(BATCH);
+        let mut batch = batches.next();
+        let mut cuts = batch.map(cut_all).transpose()?;
+        while let (Some(documents), Some(ready)) = (batch, cuts) {
+            batch = batches.next();
+            let mut next = None;
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| next = batch.map(cut_all));
+                documents
+                    .iter()
+                    .zip(ready)
+                    .try_for_each(|(document, cuts)| self.push_document(*document, cuts))
+            })?;
+            cuts = next.transpose()?;
         }
         Ok(())
     }
 
+    fn push_document(&mut self, (document, metadata): (&Document, &Metadata), cuts: Vec<Cut>) -> Result<()> {
+        let text = self.out.put(document.text.as_bytes()).map_err(written)?;
+        self.parts.documents.push(DocumentRow {
+            id: document.id.clone(),
+            metadata: metadata.clone(),
+            text,
+            first_entry: self.parts.entries.len() as u32,
+            entries: cuts.len() as u32,
+        });
+        cuts.into_iter().try_for_each(|cut| self.push(cut))
+    }
+
     fn push(&mut self, cut: Cut) -> Result<()> {
         let id = self.parts.entries.len() as u32;
-        let mut counts: HashMap<u32, u32> = HashMap::with_capacity(cut.words.len());
-        for (word, count) in cut.words {
-            if let Some(term) = self.forms.number(&word) {
-                *counts.entry(term).or_insert(0) += count;
-            }
-        }
-        let length = counts.values().sum();
+        let forms = &mut self.forms;
+        let mut counts: Vec<(u32, u32)> =
+            cut.words.iter().filter_map(|(word, count)| Some((forms.number(word)?, count))).collect();
+        // Several words may have one term.
+        counts.sort_unstable();
         self.postings.resize(self.forms.len(), Postings::default());
-        for (term, count) in counts {
-            if let Some(postings) = self.postings.get_mut(term as usize) {
+        let mut length = 0;
+        for same in counts.chunk_by(|a, b| a.0 == b.0) {
+            let count = same.iter().map(|(_, count)| count).sum();
+            length += count;
+            if let Some(postings) = same.first().and_then(|(term, _)| self.postings.get_mut(*term as usize)) {
                 postings.push(id, count);
             }
         }
@@ -210,8 +229,7 @@ pub(super) fn written(source: std::io::Error) -> Error {
 /// A chunk before it is put into a segment.
 pub(crate) struct Cut {
     pub(crate) blob: EntryBlob,
-    /// Words in lower case and how often they count.
-    pub(crate) words: Vec<(String, u32)>,
+    pub(crate) words: Words,
     /// What is embedded: the headings above, and the text.
     pub(crate) text: String,
 }
@@ -242,23 +260,51 @@ pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunk
     Ok(chunker.chunk(document)?.into_iter().map(of_chunk).collect())
 }
 
+/// Words in lower case and how often they count, in the order in which they come first.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    text: String,
+    /// Where in the text one ends, and how often it counts.
+    ends: Vec<(u32, u32)>,
+}
+
+impl Words {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(end, count)| {
+            let word = self.text.get(start..*end as usize).unwrap_or("");
+            start = *end as usize;
+            (word, *count)
+        })
+    }
+}
+
 /// How often a chunk has each word. Headings above the chunk are read with it, and count more, as do its own.
-fn words(chunk: &Chunk, text: &str, weight: u32) -> Vec<(String, u32)> {
+fn words(chunk: &Chunk, text: &str, weight: u32) -> Words {
     let headings = (0..).zip(&chunk.heading).map(|(depth, heading)| {
         let is_in_text = depth >= chunk.inherited;
         (heading.as_str(), if is_in_text { weight - 1 } else { weight })
     });
-    let mut counts: HashMap<String, u32> = HashMap::new();
+    let mut all = Words::default();
     for (part, weight) in headings.chain([(text, 1)]).filter(|(_, weight)| *weight > 0) {
-        for_each_word(part, |word| match counts.get_mut(word) {
-            Some(count) => *count += weight,
-            None => {
-                counts.insert(word.to_owned(), weight);
-            }
+        for_each_word(part, |word| {
+            all.text.push_str(word);
+            all.ends.push((all.text.len() as u32, weight));
         });
     }
-    let mut words: Vec<(String, u32)> = counts.into_iter().collect();
-    // The order decides the numbers of new terms, and nothing may depend on the map's.
-    words.sort_unstable();
-    words
+    let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
+    let mut counted: Vec<(&str, u32)> = Vec::new();
+    for (word, weight) in all.iter() {
+        let place = *places.entry(word).or_insert(counted.len());
+        match counted.get_mut(place) {
+            Some((_, count)) => *count += weight,
+            None => counted.push((word, weight)),
+        }
+    }
+    let mut out = Words::default();
+    for (word, count) in counted {
+        out.text.push_str(word);
+        out.ends.push((out.text.len() as u32, count));
+    }
+    out
 }
