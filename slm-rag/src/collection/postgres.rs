@@ -187,13 +187,12 @@ impl Collection for PostgresCollection {
         let ids: Vec<&str> = documents.iter().map(|(document, _)| document.id.as_str()).collect();
         change.execute(&format!("DELETE FROM {name}_documents WHERE id = ANY($1)"), &[&ids])?;
         for (document, metadata) in documents {
-            let (cuts, vectors) = about.cuts(document)?;
+            let cuts = about.cuts(document)?;
             let statement = format!("INSERT INTO {name}_documents VALUES ($1, $2, $3)");
             change.execute(&statement, &[&document.id, &document.text, &json(metadata)])?;
             let mut within = Within { about, client: &mut change };
-            for (n, cut) in cuts.iter().enumerate() {
-                let vector = vectors.as_ref().and_then(|vectors| vectors.get(n)).map(Vec::as_slice);
-                within.insert(&document.id, cut, vector)?;
+            for (cut, vector) in &cuts {
+                within.insert(&document.id, cut, vector.as_deref())?;
             }
         }
         Ok(change.commit()?)

@@ -249,13 +249,10 @@ impl Collection for QdrantCollection {
         let IndexConfig { k1, b, .. } = self.about.config;
         let mut points = Vec::new();
         for (document, metadata) in &documents {
-            let (cuts, vectors) = self.about.cuts(document)?;
-            let mut vectors = vectors.map(Vec::into_iter);
             points.push(document_point(document));
-            for (n, cut) in cuts.iter().enumerate() {
-                let words = weights(&self.about.counts(cut), (k1, b, self.mean_length));
-                let vector = vectors.as_mut().and_then(Iterator::next);
-                points.push(chunk_point(n, (document, metadata), cut, words, vector));
+            for (n, (cut, vector)) in self.about.cuts(document)?.into_iter().enumerate() {
+                let words = weights(&self.about.counts(&cut), (k1, b, self.mean_length));
+                points.push(chunk_point(n, (document, metadata), &cut, words, vector));
             }
         }
         let ids: Vec<&str> = documents.iter().map(|(document, _)| document.id.as_str()).collect();

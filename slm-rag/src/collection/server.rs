@@ -122,12 +122,15 @@ impl About {
         counts
     }
 
-    /// The chunks of a document, and their vectors where there is an embedder.
-    pub(super) fn cuts(&self, document: &Document) -> Result<(Vec<Cut>, Option<Vec<Vec<f32>>>)> {
+    /// The chunks of a document, each with its vector where there is an embedder.
+    pub(super) fn cuts(&self, document: &Document) -> Result<Vec<(Cut, Option<Vec<f32>>)>> {
         let cuts = cut(document, &self.config, &self.config.chunk)?;
         let texts: Vec<&str> = cuts.iter().map(|cut| cut.text.as_str()).collect();
-        let vectors = self.embedder.as_ref().map(|embedder| embedder.embed(&texts)).transpose()?;
-        Ok((cuts, vectors))
+        let vectors = match &self.embedder {
+            Some(embedder) => embedder.embed(&texts)?.into_iter().map(Some).collect(),
+            None => vec![None; cuts.len()],
+        };
+        Ok(cuts.into_iter().zip(vectors).collect())
     }
 
     /// How often a chunk has each term.

@@ -124,7 +124,10 @@ pub(super) fn top(
     let mut top = Top { k, found: Vec::new(), floor: 0.0 };
     let bounds = bounds(terms, norm, segment.shortest());
     let mut window = Window::new();
-    while k > 0 {
+    if k == 0 {
+        return Some(Vec::new());
+    }
+    loop {
         let needed = bounds.iter().position(|bound| bound * SLACK <= top.floor)?;
         let (needed, further) = terms.split_at_mut(needed);
         let first = needed.iter().map(|term| term.cursor.id).min().filter(|id| *id != u32::MAX);
