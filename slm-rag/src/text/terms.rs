@@ -158,10 +158,15 @@ impl WordForms {
         Self { stemming, stop_words, forms: HashMap::default(), terms: HashMap::default() }
     }
 
+    /// The number of the term of a word that came before, `None` where it is never looked up; `None` for a new word.
+    pub(crate) fn known(&self, word: &str) -> Option<Option<u32>> {
+        self.forms.get(word).copied()
+    }
+
     /// The number of the term of a word in lower case; `None` for words that are never looked up.
     pub(crate) fn number(&mut self, word: &str) -> Option<u32> {
-        if let Some(known) = self.forms.get(word) {
-            return *known;
+        if let Some(known) = self.known(word) {
+            return known;
         }
         let term = term_of(word, self.stemming, self.stop_words);
         let next = self.terms.len() as u32;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::{PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
@@ -129,8 +130,12 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
     pub(crate) fn add(&mut self, documents: &[(&Document, &Metadata)]) -> Result<()> {
         let config = self.config.clone();
         let chunker = self.chunker.unwrap_or(&config.chunk);
-        let cut_all = |documents: &[(&Document, &Metadata)]| -> Result<Vec<Vec<Cut>>> {
-            documents.par_iter().map(|(document, _)| cut(document, &config, chunker)).collect()
+        let none = WordForms::new(config.stemming, config.stop_words);
+        // Who cuts looks words up, who adds numbers new ones, so that the order of the documents decides.
+        let forms = RwLock::new(std::mem::replace(&mut self.forms, none));
+        let cut_all = |documents: &[(&Document, &Metadata)]| -> Result<Vec<Vec<Numbered>>> {
+            let cut = |document| Ok(numbered(cut(document, &config, chunker)?, &forms));
+            documents.par_iter().map(|(document, _)| cut(document)).collect()
         };
         let mut batches = documents.chunks(BATCH);
         let mut batch = batches.next();
@@ -143,14 +148,20 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
                 documents
                     .iter()
                     .zip(ready)
-                    .try_for_each(|(document, cuts)| self.push_document(*document, cuts))
+                    .try_for_each(|(document, cuts)| self.push_document(*document, cuts, &forms))
             })?;
             cuts = next.transpose()?;
         }
+        self.forms = forms.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(())
     }
 
-    fn push_document(&mut self, (document, metadata): (&Document, &Metadata), cuts: Vec<Cut>) -> Result<()> {
+    fn push_document(
+        &mut self,
+        (document, metadata): (&Document, &Metadata),
+        cuts: Vec<Numbered>,
+        forms: &RwLock<WordForms>,
+    ) -> Result<()> {
         let text = self.out.put(document.text.as_bytes()).map_err(written)?;
         self.parts.documents.push(DocumentRow {
             id: document.id.clone(),
@@ -159,17 +170,19 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
             first_entry: self.parts.entries.len() as u32,
             entries: cuts.len() as u32,
         });
-        cuts.into_iter().try_for_each(|cut| self.push(cut))
+        cuts.into_iter().try_for_each(|cut| self.push(cut, forms))
     }
 
-    fn push(&mut self, cut: Cut) -> Result<()> {
+    fn push(&mut self, numbered: Numbered, forms: &RwLock<WordForms>) -> Result<()> {
         let id = self.parts.entries.len() as u32;
-        let forms = &mut self.forms;
-        let mut counts: Vec<(u32, u32)> =
-            cut.words.iter().filter_map(|(word, count)| Some((forms.number(word)?, count))).collect();
+        let Numbered { cut, mut counts, new } = numbered;
+        if !new.is_empty() {
+            let mut forms = forms.write().unwrap_or_else(PoisonError::into_inner);
+            counts.extend(new.iter().filter_map(|(word, count)| Some((forms.number(word)?, *count))));
+            self.postings.resize(forms.len(), Postings::default());
+            counts.sort_unstable();
+        }
         // Several words may have one term.
-        counts.sort_unstable();
-        self.postings.resize(self.forms.len(), Postings::default());
         let mut length = 0;
         for same in counts.chunk_by(|a, b| a.0 == b.0) {
             let count = same.iter().map(|(_, count)| count).sum();
@@ -234,6 +247,32 @@ pub(crate) struct Cut {
     pub(crate) text: String,
 }
 
+/// A chunk with the numbers of its terms, in order, and how often they count.
+struct Numbered {
+    cut: Cut,
+    counts: Vec<(u32, u32)>,
+    /// Words without a number yet.
+    new: Vec<(String, u32)>,
+}
+
+fn numbered(cuts: Vec<Cut>, forms: &RwLock<WordForms>) -> Vec<Numbered> {
+    let forms = forms.read().unwrap_or_else(PoisonError::into_inner);
+    let numbered = |mut cut: Cut| {
+        let words = std::mem::take(&mut cut.words);
+        let mut counts = Vec::with_capacity(words.ends.len());
+        let mut new = Vec::new();
+        for (word, count) in words.iter() {
+            match forms.known(word) {
+                Some(known) => counts.extend(known.map(|term| (term, count))),
+                None => new.push((word.to_owned(), count)),
+            }
+        }
+        counts.sort_unstable();
+        Numbered { cut, counts, new }
+    };
+    cuts.into_iter().map(numbered).collect()
+}
+
 pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunker) -> Result<Vec<Cut>> {
     let quotable: Vec<Statement> =
         statements(&document.text).into_iter().filter(|statement| !statement.is_heading).collect();
@@ -292,8 +331,10 @@ fn words(chunk: &Chunk, text: &str, weight: u32) -> Words {
             all.ends.push((all.text.len() as u32, weight));
         });
     }
-    let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
-    let mut counted: Vec<(&str, u32)> = Vec::new();
+    let count = all.ends.len();
+    let mut places: HashMap<&str, usize, RandomState> =
+        HashMap::with_capacity_and_hasher(count, RandomState::default());
+    let mut counted: Vec<(&str, u32)> = Vec::with_capacity(count);
     for (word, weight) in all.iter() {
         let place = *places.entry(word).or_insert(counted.len());
         match counted.get_mut(place) {
