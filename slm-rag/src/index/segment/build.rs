@@ -1,10 +1,8 @@
 //! Documents to a segment.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{PoisonError, RwLock};
 
-use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use slm_core::Embedder;
 use slm_data::Document;
@@ -299,7 +297,7 @@ pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunk
     Ok(chunker.chunk(document)?.into_iter().map(of_chunk).collect())
 }
 
-/// Words in lower case and how often they count, in the order in which they come first.
+/// Words in lower case as they come, and how often each counts.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     text: String,
@@ -318,7 +316,7 @@ impl Words {
     }
 }
 
-/// How often a chunk has each word. Headings above the chunk are read with it, and count more, as do its own.
+/// The words of a chunk. Headings above the chunk are read with it, and count more, as do its own.
 fn words(chunk: &Chunk, text: &str, weight: u32) -> Words {
     let headings = (0..).zip(&chunk.heading).map(|(depth, heading)| {
         let is_in_text = depth >= chunk.inherited;
@@ -331,21 +329,5 @@ fn words(chunk: &Chunk, text: &str, weight: u32) -> Words {
             all.ends.push((all.text.len() as u32, weight));
         });
     }
-    let count = all.ends.len();
-    let mut places: HashMap<&str, usize, RandomState> =
-        HashMap::with_capacity_and_hasher(count, RandomState::default());
-    let mut counted: Vec<(&str, u32)> = Vec::with_capacity(count);
-    for (word, weight) in all.iter() {
-        let place = *places.entry(word).or_insert(counted.len());
-        match counted.get_mut(place) {
-            Some((_, count)) => *count += weight,
-            None => counted.push((word, weight)),
-        }
-    }
-    let mut out = Words::default();
-    for (word, count) in counted {
-        out.text.push_str(word);
-        out.ends.push((out.text.len() as u32, count));
-    }
-    out
+    all
 }
