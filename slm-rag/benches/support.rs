@@ -6,7 +6,8 @@
 //!
 //! `minilm` adds nearness of meaning, and `model` the likelihood of the claim with and without the evidence.
 //! One half of each set (every other record) is fitted to, the other judged; each set counts alike in the fit. Prints, per
-//! set: AUROC (a supported claim above an unsupported one), the expected calibration error in ten bins, the share of
+//! set: AUROC (a supported claim above an unsupported one), the expected calibration error in ten bins and
+//! what it would be by chance if every probability were right, the share of
 //! unsupported and of supported claims that pass at a stated risk, the risk among the claims that pass where a fifth, two
 //! fifths, .. all of them do, and the time per claim. Prints the weights, which
 //! `SupportModel::default` holds.
@@ -96,7 +97,8 @@ fn judge(sets: &[(&str, Vec<Example>, f64)]) -> Outcome<Vec<Value>> {
                 of_kind.iter().filter(|p| **p > limit).count() as f64 / of_kind.len() as f64
             };
             let figure = json!({ "set": name, "fitted_to": of, "claims": test.len(), "auroc": round(auroc(&test)),
-                "calibration_error": round(calibration_error(&test)), "risk": 0.1,
+                "calibration_error": round(calibration_error(&test)),
+                "calibration_error_by_chance": round(calibration_error_by_chance(&test)), "risk": 0.1,
                 "risk_at_coverage": curve(&test), "unsupported_pass": round(passing(false)), "supported_pass": round(passing(true)),
                 "ms_per_claim": round(*each) });
             println!("{figure}");
@@ -144,6 +146,22 @@ fn calibration_error(scored: &[(f64, bool)]) -> f64 {
         *bin = (bin.0 + 1.0, bin.1 + p, bin.2 + f64::from(u8::from(*supported)));
     }
     bins.iter().map(|(_, p, s)| (p - s).abs()).sum::<f64>() / scored.len() as f64
+}
+
+/// The mean calibration error where each claim is supported with exactly its probability: what the number of claims alone
+/// brings about.
+fn calibration_error_by_chance(scored: &[(f64, bool)]) -> f64 {
+    const DRAWS: u32 = 1000;
+    let mut state = 1_u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut draw = || {
+        let drawn: Vec<(f64, bool)> = scored.iter().map(|(p, _)| (*p, uniform() < *p)).collect();
+        calibration_error(&drawn)
+    };
+    (0..DRAWS).map(|_| draw()).sum::<f64>() / f64::from(DRAWS)
 }
 
 /// A claim, its evidence, whether it is supported.

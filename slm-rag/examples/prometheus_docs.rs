@@ -61,8 +61,9 @@ fn main() -> Outcome {
     let model: Box<dyn LanguageModel> = match option("--model") {
         Some(folder) => {
             let writer = LocalModel::load(Path::new(folder), &device)?;
+            let config = room(writer.model.config.context_length());
             let policy = SupportPolicy::new(Verifier::default(), LIMIT)?;
-            Box::new(GroundedModel::new(retriever, writer, GroundedConfig::default())?.with_policy(policy))
+            Box::new(GroundedModel::new(retriever, writer, config)?.with_policy(policy))
         }
         None => {
             let config = ExtractiveConfig { min_coverage: 0.6, ..ExtractiveConfig::default() };
@@ -74,6 +75,16 @@ fn main() -> Outcome {
         print(question, &answer, &pages)?;
     }
     Ok(())
+}
+
+/// Passages that leave room in a context of so many tokens, of which a word may have five.
+fn room(context: usize) -> GroundedConfig {
+    let config = GroundedConfig::default();
+    if context >= 4096 {
+        return config;
+    }
+    let instructions = "Answer from the passages only, with their numbers, as in [1].".to_owned();
+    GroundedConfig { max_passage_words: context / 8, instructions, ..config }
 }
 
 /// 3. The answer, and each place that it rests on, which is looked up in the page as anybody could.

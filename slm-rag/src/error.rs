@@ -55,6 +55,12 @@ pub enum Error {
     #[cfg(feature = "postgres")]
     #[error("PostgreSQL failed\nhint: it must be reachable, and have the extension pgvector for vectors")]
     Postgres(#[from] postgres::Error),
+    /// Qdrant failed.
+    #[cfg(feature = "qdrant")]
+    #[error(
+        "Qdrant failed\nhint: its gRPC port (6334) must be reachable, with an API key where it asks for one"
+    )]
+    Qdrant(#[source] Box<qdrant_client::QdrantError>),
     /// Another process writes to the store.
     #[error(
         "{path} is being written by another process\nhint: a store has one writer at a time; readers need none"
@@ -86,5 +92,12 @@ impl Error {
 
     pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Format { path: path.into(), reason: reason.into() }
+    }
+}
+
+#[cfg(feature = "qdrant")]
+impl From<qdrant_client::QdrantError> for Error {
+    fn from(error: qdrant_client::QdrantError) -> Self {
+        Self::Qdrant(Box::new(error))
     }
 }

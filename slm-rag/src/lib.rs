@@ -15,7 +15,7 @@ pub mod verify;
 
 pub use answer::{
     CheckedSentence, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel,
-    Unmarked, Unsupported,
+    Knowledge, Unmarked, Unsupported,
 };
 #[cfg(feature = "code")]
 pub use chunk::CodeChunker;
@@ -26,6 +26,8 @@ pub use chunk::{
 #[cfg(feature = "postgres")]
 pub use collection::PostgresCollection;
 pub use collection::{Collection, LocalCollection};
+#[cfg(feature = "qdrant")]
+pub use collection::{Qdrant, QdrantCollection};
 pub use error::{Error, Result};
 pub use folder::read_folder;
 pub use index::{Evidence, Filter, Hit, Index, IndexConfig, Metadata, Value};

@@ -1,7 +1,5 @@
 //! The measurements: the domain, the general suite, the documents.
 
-use std::collections::BTreeMap;
-
 use slm_core::{ChatRequest, GenerationConfig, LanguageModel};
 use slm_data::Example;
 use slm_eval::{EvalConfig, Evaluation, Metric, evaluate};
@@ -67,10 +65,6 @@ pub struct CitationScores {
 /// # Errors
 /// When the model fails.
 pub fn measure_citations(model: &ExtractiveModel, questions: &[DocumentQuestion]) -> Result<CitationScores> {
-    let mut documents = BTreeMap::new();
-    for id in model.index().documents() {
-        documents.extend(model.index().document(id)?.map(|document| (document.id, document.text)));
-    }
     let mut scores = CitationScores {
         questions: questions.len(),
         right_document: 0,
@@ -80,15 +74,12 @@ pub fn measure_citations(model: &ExtractiveModel, questions: &[DocumentQuestion]
     };
     for q in questions {
         let answer = model.chat(&ChatRequest::question(q.question.as_str()))?;
-        let bytes = |source: &str, start: usize, end: usize| {
-            documents.get(source).and_then(|text| text.get(start..end))
-        };
         scores.citations += answer.citations.len();
-        scores.exact += answer
-            .citations
-            .iter()
-            .filter(|c| bytes(&c.source, c.start, c.end) == Some(c.text.as_str()))
-            .count();
+        for c in &answer.citations {
+            let document = model.document(&c.source)?;
+            let said = document.as_ref().and_then(|document| document.text.get(c.start..c.end));
+            scores.exact += usize::from(said == Some(c.text.as_str()));
+        }
         let cited: Vec<_> = answer.citations.iter().filter(|c| c.source == q.document).collect();
         scores.right_document += usize::from(!cited.is_empty());
         scores.right_sentence += usize::from(cited.iter().any(|c| c.text.contains(&q.answer)));

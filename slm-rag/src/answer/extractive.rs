@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
+use slm_data::Document;
 
-use crate::index::{Evidence, Index};
-use crate::retrieve::Retriever;
+use super::knowledge::Knowledge;
+use crate::index::Evidence;
 use crate::{Error, Result};
 
 /// How an [`ExtractiveModel`] answers.
@@ -62,18 +63,18 @@ impl ExtractiveConfig {
 /// the coverage of its words only suggests.
 #[derive(Debug, Clone)]
 pub struct ExtractiveModel {
-    retriever: Retriever,
+    knowledge: Knowledge,
     config: ExtractiveConfig,
 }
 
 impl ExtractiveModel {
-    /// A model over a retriever, or over an index, which may be shared.
+    /// A model over a retriever, an index, which may be shared, or a [collection](crate::Collection).
     ///
     /// # Errors
     /// When the configuration is out of range.
-    pub fn new(retriever: impl Into<Retriever>, config: ExtractiveConfig) -> Result<Self> {
+    pub fn new(knowledge: impl Into<Knowledge>, config: ExtractiveConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { retriever: retriever.into(), config })
+        Ok(Self { knowledge: knowledge.into(), config })
     }
 
     /// The sentences it would answer with, best first, before it looks at their coverage. Use it to choose
@@ -82,16 +83,19 @@ impl ExtractiveModel {
     /// # Errors
     /// When the search fails.
     pub fn evidence(&self, question: &str) -> Result<Vec<Evidence>> {
-        let hits = self.retriever.search(question, self.config.top_chunks)?;
-        let mut evidence = self.index().best_sentences(&hits, question, self.config.max_sentences)?;
+        let hits = self.knowledge.search(question, self.config.top_chunks)?;
+        let mut evidence = self.knowledge.best_sentences(&hits, question, self.config.max_sentences)?;
         let floor = evidence.first().map_or(0.0, |best| best.score * self.config.min_share);
         evidence.retain(|further| further.score >= floor);
         Ok(evidence)
     }
 
-    /// The index it answers from.
-    pub fn index(&self) -> &Index {
-        self.retriever.index()
+    /// A document it answers from; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn document(&self, id: &str) -> Result<Option<Document>> {
+        self.knowledge.document(id)
     }
 }
 

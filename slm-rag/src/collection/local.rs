@@ -7,6 +7,7 @@ use crate::Result;
 use crate::index::{Filter, Hit, Metadata};
 use crate::retrieve::{RetrieveConfig, Retriever, SharedEmbedder};
 use crate::store::Store;
+use crate::text::Stemming;
 
 /// A [`Store`] as a [`Collection`].
 #[derive(Clone)]
@@ -68,5 +69,14 @@ impl Collection for LocalCollection {
 
     fn document(&mut self, id: &str) -> Result<Option<Document>> {
         self.store.index()?.document(id)
+    }
+
+    fn stemming(&self) -> Stemming {
+        self.store.config().stemming
+    }
+
+    fn rarity(&mut self, terms: &[String]) -> Result<Vec<f64>> {
+        let index = self.store.index()?;
+        terms.iter().map(|term| index.idf(term)).collect()
     }
 }

@@ -1,26 +1,37 @@
 //! [`Collection`]: documents that are kept and searched, here or on a server.
 
 mod local;
+#[cfg(feature = "qdrant")]
+mod points;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "qdrant")]
+mod qdrant;
+#[cfg(any(feature = "postgres", feature = "qdrant"))]
+mod server;
 #[cfg(feature = "postgres")]
 mod sql;
 
 pub use local::LocalCollection;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresCollection;
+#[cfg(feature = "qdrant")]
+pub use qdrant::QdrantCollection;
+#[cfg(feature = "qdrant")]
+pub use qdrant_client::Qdrant;
 use slm_data::Document;
 
 use crate::Result;
 use crate::index::{Filter, Hit, Metadata};
+use crate::text::Stemming;
 
 /// Documents that are kept and searched: in a [store](LocalCollection) of this machine, or on a server that many machines
-/// ask. What is put or deleted counts, for good, when the call returns, as a whole or not at all.
+/// ask. What is put or deleted counts, for good, when the call returns.
 pub trait Collection {
     /// Adds documents; replaces those of their names.
     ///
     /// # Errors
-    /// When a document cannot be embedded or written; nothing has changed then.
+    /// When a document cannot be embedded (nothing has changed then) or written.
     fn put(&mut self, documents: &[(Document, Metadata)]) -> Result<()>;
 
     /// Deletes the documents of these names; nothing happens for others.
@@ -40,4 +51,13 @@ pub trait Collection {
     /// # Errors
     /// When it cannot be read.
     fn document(&mut self, id: &str) -> Result<Option<Document>>;
+
+    /// How words are reduced to stems.
+    fn stemming(&self) -> Stemming;
+
+    /// How rare each of these terms is: `ln(1 + (N - n + 0.5) / (n + 0.5))`, where `n` of `N` chunks have it.
+    ///
+    /// # Errors
+    /// When the collection cannot be read.
+    fn rarity(&mut self, terms: &[String]) -> Result<Vec<f64>>;
 }

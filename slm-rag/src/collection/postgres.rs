@@ -6,13 +6,12 @@ use postgres::{Client, IsolationLevel, NoTls, Row, Transaction};
 use slm_data::Document;
 
 use super::Collection;
+use super::server::{About, Candidates, last_of_each};
 use super::sql::{Values, as_parameters, bind, condition, json, tables};
 use crate::chunk::Chunk;
-use crate::index::{Cut, Filter, Hit, IndexConfig, Metadata, Ranked, Sentence, cut};
-use crate::retrieve::{
-    DEPTH, Fusion, QueryWords, RetrieveConfig, SearchMode, SharedEmbedder, by_places, by_scores,
-};
-use crate::text::{for_each_word, is_question_word, stemmed, term_of};
+use crate::index::{Cut, Filter, Hit, IndexConfig, Metadata, Ranked, Sentence};
+use crate::retrieve::{RetrieveConfig, SharedEmbedder};
+use crate::text::Stemming;
 use crate::{Error, Result};
 
 /// A collection in PostgreSQL, its vectors in the extension pgvector: for what several machines write and search.
@@ -23,14 +22,6 @@ use crate::{Error, Result};
 pub struct PostgresCollection {
     client: Client,
     about: About,
-}
-
-/// What a collection is, apart from its connection.
-struct About {
-    name: String,
-    config: IndexConfig,
-    retrieve: RetrieveConfig,
-    embedder: Option<SharedEmbedder>,
 }
 
 impl std::fmt::Debug for PostgresCollection {
@@ -51,41 +42,24 @@ impl PostgresCollection {
         config: &IndexConfig,
         embedder: Option<SharedEmbedder>,
     ) -> Result<Self> {
-        config.check()?;
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if name.is_empty()
-            || name.len() > 40
-            || !name.chars().all(is_plain)
-            || name.starts_with(|c: char| c.is_ascii_digit())
-        {
-            let reason = format!("expected up to 40 small letters, digits and _, got {name:?}");
-            return Err(Error::config("name", reason));
-        }
+        let about = About::new(name, config, embedder)?;
         let mut client = Client::connect(address, NoTls)?;
-        let dimension = embedder.as_ref().map(|embedder| embedder.dimension());
         let own = postcard::to_stdvec(config).map_err(|error| Error::config("config", error.to_string()))?;
         let mut change = client.transaction()?;
         // Two that open collections at once would both make the tables, or the extension.
         change.execute("SELECT pg_advisory_xact_lock(hashtext('slm-rag'))", &[])?;
-        change.batch_execute(&tables(name, dimension))?;
-        let length = dimension.map(|n| n as i64);
+        change.batch_execute(&tables(name, about.dimension()))?;
         match change.query_opt(&format!("SELECT config, dimension FROM {name}_about"), &[])? {
             None => {
+                let length = about.dimension().map(|n| n as i64);
                 change.execute(&format!("INSERT INTO {name}_about VALUES ($1, $2)"), &[&own, &length])?;
             }
-            Some(row) if row.get::<_, Vec<u8>>(0) != own => {
-                return Err(Error::config("config", "the collection was made with another configuration"));
-            }
-            Some(row) if row.get::<_, Option<i64>>(1) != length => {
+            Some(row) => {
                 let made: Option<i64> = row.get(1);
-                let reason = format!("the collection has vectors of {made:?}, got {length:?}");
-                return Err(Error::config("embedder", reason));
+                about.check_made(row.get::<_, Vec<u8>>(0) == own, made.map(|n| n as usize))?;
             }
-            Some(_) => {}
         }
         change.commit()?;
-        let retrieve = RetrieveConfig::default();
-        let about = About { name: name.to_owned(), config: config.clone(), retrieve, embedder };
         Ok(Self { client, about })
     }
 
@@ -99,66 +73,21 @@ impl PostgresCollection {
     }
 }
 
-impl About {
-    /// Candidates of both ways of searching, fused as by a [`Retriever`](crate::Retriever).
-    fn ranked(
-        &self,
-        client: &mut Transaction<'_>,
-        query: &str,
-        k: usize,
-        filter: &Filter,
-    ) -> Result<Vec<Ranked>> {
-        let RetrieveConfig { mode, fusion, candidates, .. } = self.retrieve;
-        let candidates = candidates.max(k);
-        let embedder = self.embedder.as_ref().filter(|_| mode != SearchMode::Words);
-        let vector = match embedder {
-            Some(embedder) => embedder.embed(&[query])?.pop().map(|vector| literal(&vector)),
-            None if mode == SearchMode::Vectors => return Err(Error::NoVectors),
-            None => None,
-        };
-        let Some(vector) = vector else {
-            return self.by_words(client, query, candidates, filter);
-        };
-        let near = self.by_vector(client, &vector, candidates, filter)?;
-        if mode == SearchMode::Vectors {
-            return Ok(near);
-        }
-        match fusion {
-            Fusion::ReciprocalRank { constant } => {
-                Ok(by_places(&[self.by_words(client, query, candidates, filter)?, near], constant))
-            }
-            Fusion::Scores { weight } => {
-                let worded = self.by_words(client, query, DEPTH * candidates, filter)?;
-                let known = self.similarities(client, &vector, &worded)?;
-                let similarity = |id: usize| known.get(&id).copied().unwrap_or(0.0);
-                Ok(by_scores(&worded, &near, candidates, (weight, &similarity)))
-            }
-        }
-    }
+/// A collection within a transaction.
+struct Within<'a, 'c> {
+    about: &'a About,
+    client: &'a mut Transaction<'c>,
+}
 
-    fn by_words(
-        &self,
-        client: &mut Transaction<'_>,
-        query: &str,
-        k: usize,
-        filter: &Filter,
-    ) -> Result<Vec<Ranked>> {
-        let IndexConfig { k1, b, stemming, stop_words, .. } = self.config;
-        let mut counts: HashMap<String, f64> = HashMap::new();
-        for_each_word(query, |word| {
-            let term = match self.retrieve.words {
-                QueryWords::Content => (!is_question_word(word)).then(|| stemmed(word, stemming)),
-                QueryWords::All => term_of(word, stemming, stop_words),
-            };
-            if let Some(term) = term {
-                *counts.entry(term).or_insert(0.0) += 1.0;
-            }
-        });
-        let (terms, times): (Vec<String>, Vec<f64>) = counts.into_iter().unzip();
+impl Candidates for Within<'_, '_> {
+    fn by_words(&mut self, terms: &BTreeMap<String, u32>, k: usize, filter: &Filter) -> Result<Vec<Ranked>> {
+        let IndexConfig { k1, b, .. } = self.about.config;
+        let (terms, times): (Vec<String>, Vec<f64>) =
+            terms.iter().map(|(term, times)| (term.clone(), f64::from(*times))).unzip();
         let mut values: Values = vec![Box::new(terms), Box::new(times)];
         let (k1, b, limit) = (bind(&mut values, k1), bind(&mut values, b), bind(&mut values, k as i64));
         let condition = condition(filter, &mut values);
-        let name = &self.name;
+        let name = &self.about.name;
         let statement = format!(
             "WITH q AS (SELECT * FROM unnest($1::text[], $2::float8[]) AS q(term, asked)),
              whole AS (SELECT count(*)::float8 AS n, greatest(avg(length), 1)::float8 AS mean FROM {name}_chunks),
@@ -169,20 +98,14 @@ impl About {
                  JOIN {name}_documents d ON d.id = c.source CROSS JOIN whole
              WHERE {condition} GROUP BY c.id ORDER BY score DESC, c.id LIMIT {limit}"
         );
-        Ok(client.query(&statement, &as_parameters(&values))?.iter().map(ranked).collect())
+        Ok(self.client.query(&statement, &as_parameters(&values))?.iter().map(ranked).collect())
     }
 
-    fn by_vector(
-        &self,
-        client: &mut Transaction<'_>,
-        vector: &str,
-        k: usize,
-        filter: &Filter,
-    ) -> Result<Vec<Ranked>> {
-        let mut values: Values = vec![Box::new(vector.to_owned()), Box::new(k as i64)];
-        let (condition, name) = (condition(filter, &mut values), &self.name);
+    fn by_vector(&mut self, vector: &[f32], k: usize, filter: &Filter) -> Result<Vec<Ranked>> {
+        let mut values: Values = vec![Box::new(literal(vector)), Box::new(k as i64)];
+        let (condition, name) = (condition(filter, &mut values), &self.about.name);
         // The graph gives no more than it looks at. Conditions are tested on what it gives, so with one all are compared.
-        client.batch_execute(&match filter {
+        self.client.batch_execute(&match filter {
             Filter::Any => format!("SET LOCAL hnsw.ef_search = {}", (2 * k).clamp(40, 1000)),
             _ => "SET LOCAL enable_indexscan = off".to_owned(),
         })?;
@@ -191,38 +114,23 @@ impl About {
                  JOIN {name}_documents d ON d.id = c.source
              WHERE {condition} ORDER BY c.embedding <=> $1::text::vector LIMIT $2"
         );
-        Ok(client.query(&statement, &as_parameters(&values))?.iter().map(ranked).collect())
+        Ok(self.client.query(&statement, &as_parameters(&values))?.iter().map(ranked).collect())
     }
 
-    fn similarities(
-        &self,
-        client: &mut Transaction<'_>,
-        vector: &str,
-        ids: &[Ranked],
-    ) -> Result<HashMap<usize, f64>> {
-        let ids: Vec<i64> = ids.iter().map(|(id, _)| *id as i64).collect();
+    fn similarities(&mut self, vector: &[f32], of: &[Ranked]) -> Result<BTreeMap<usize, f64>> {
+        let ids: Vec<i64> = of.iter().map(|(id, _)| *id as i64).collect();
         let statement = format!(
             "SELECT id, 1 - (embedding <=> $1::text::vector) FROM {}_chunks WHERE id = ANY($2)",
-            self.name
+            self.about.name
         );
-        Ok(client.query(&statement, &[&vector, &ids])?.iter().map(ranked).collect())
+        Ok(self.client.query(&statement, &[&literal(vector), &ids])?.iter().map(ranked).collect())
     }
+}
 
-    fn insert(
-        &self,
-        change: &mut Transaction<'_>,
-        source: &str,
-        cut: &Cut,
-        vector: Option<String>,
-    ) -> Result<()> {
-        let IndexConfig { stemming, stop_words, .. } = self.config;
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for (word, times) in &cut.words {
-            if let Some(term) = term_of(word, stemming, stop_words) {
-                *counts.entry(term).or_insert(0) += i64::from(*times);
-            }
-        }
-        let (terms, times): (Vec<String>, Vec<i64>) = counts.into_iter().unzip();
+impl Within<'_, '_> {
+    fn insert(&mut self, source: &str, cut: &Cut, vector: Option<&[f32]>) -> Result<()> {
+        let (terms, times): (Vec<String>, Vec<i64>) =
+            self.about.counts(cut).into_iter().map(|(term, times)| (term, i64::from(times))).unzip();
         let blob = &cut.blob;
         let [start, end, inherited] = [blob.start, blob.end, blob.inherited].map(|n| n as i64);
         let numbers = |s: &Sentence| [s.start as i64, s.end as i64, i64::from(s.number)];
@@ -236,30 +144,30 @@ impl About {
         let (mut column, mut place) = ("", String::new());
         if let Some(vector) = vector {
             column = ", embedding";
-            place = format!(", {}::text::vector", bind(&mut values, vector));
+            place = format!(", {}::text::vector", bind(&mut values, literal(vector)));
         }
-        let name = &self.name;
+        let name = &self.about.name;
         let statement = format!(
             "INSERT INTO {name}_chunks (source, first, past, heading, inherited, sentences, length{column})
              VALUES ($1, $2, $3, $4, $5, $6, $7{place}) RETURNING id"
         );
-        let id: i64 = change.query_one(&statement, &as_parameters(&values))?.get(0);
+        let id: i64 = self.client.query_one(&statement, &as_parameters(&values))?.get(0);
         let statement = format!(
             "INSERT INTO {name}_terms SELECT term, $1, times FROM unnest($2::text[], $3::int8[]) AS t(term, times)"
         );
-        change.execute(&statement, &[&id, &terms, &times])?;
+        self.client.execute(&statement, &[&id, &terms, &times])?;
         Ok(())
     }
 
-    fn hits(&self, client: &mut Transaction<'_>, ranked: &[Ranked]) -> Result<Vec<Hit>> {
+    fn hits(&mut self, ranked: &[Ranked]) -> Result<Vec<Hit>> {
         let ids: Vec<i64> = ranked.iter().map(|(id, _)| *id as i64).collect();
-        let name = &self.name;
+        let name = &self.about.name;
         let statement = format!(
             "SELECT c.id, source, first, past, heading, inherited, sentences,
                  substring(convert_to(d.text, 'UTF8') FROM first::int + 1 FOR (past - first)::int)
              FROM {name}_chunks c JOIN {name}_documents d ON d.id = c.source WHERE c.id = ANY($1)"
         );
-        let rows = client.query(&statement, &[&ids])?;
+        let rows = self.client.query(&statement, &[&ids])?;
         let mut found: HashMap<usize, Hit> = HashMap::new();
         for row in &rows {
             let hit = hit(row)?;
@@ -274,22 +182,17 @@ impl Collection for PostgresCollection {
     fn put(&mut self, documents: &[(Document, Metadata)]) -> Result<()> {
         let Self { client, about } = self;
         let name = &about.name;
+        let documents = last_of_each(documents);
         let mut change = client.transaction()?;
         let ids: Vec<&str> = documents.iter().map(|(document, _)| document.id.as_str()).collect();
         change.execute(&format!("DELETE FROM {name}_documents WHERE id = ANY($1)"), &[&ids])?;
         for (document, metadata) in documents {
-            let cuts = cut(document, &about.config, &about.config.chunk)?;
-            let texts: Vec<&str> = cuts.iter().map(|cut| cut.text.as_str()).collect();
-            let vectors = match &about.embedder {
-                Some(embedder) => {
-                    embedder.embed(&texts)?.iter().map(|vector| Some(literal(vector))).collect()
-                }
-                None => vec![None; cuts.len()],
-            };
+            let cuts = about.cuts(document)?;
             let statement = format!("INSERT INTO {name}_documents VALUES ($1, $2, $3)");
             change.execute(&statement, &[&document.id, &document.text, &json(metadata)])?;
-            for (cut, vector) in cuts.iter().zip(vectors) {
-                about.insert(&mut change, &document.id, cut, vector)?;
+            let mut within = Within { about, client: &mut change };
+            for (cut, vector) in &cuts {
+                within.insert(&document.id, cut, vector.as_deref())?;
             }
         }
         Ok(change.commit()?)
@@ -307,15 +210,33 @@ impl Collection for PostgresCollection {
         let isolated =
             client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let mut read = isolated.start()?;
-        let mut ranked = about.ranked(&mut read, query, k, filter)?;
+        let mut within = Within { about, client: &mut read };
+        let mut ranked = about.ranked(&mut within, query, k, filter)?;
         ranked.truncate(k);
-        about.hits(&mut read, &ranked)
+        within.hits(&ranked)
     }
 
     fn document(&mut self, id: &str) -> Result<Option<Document>> {
         let statement = format!("SELECT text FROM {}_documents WHERE id = $1", self.about.name);
         let row = self.client.query_opt(&statement, &[&id])?;
         Ok(row.map(|row| Document { id: id.to_owned(), text: row.get(0) }))
+    }
+
+    fn stemming(&self) -> Stemming {
+        self.about.config.stemming
+    }
+
+    fn rarity(&mut self, terms: &[String]) -> Result<Vec<f64>> {
+        let name = &self.about.name;
+        let statement = format!(
+            "SELECT ln(1 + (whole.n - found.n + 0.5) / (found.n + 0.5))
+             FROM (SELECT count(*)::float8 AS n FROM {name}_chunks) AS whole CROSS JOIN
+                 (SELECT place, count(chunk)::float8 AS n
+                  FROM unnest($1::text[]) WITH ORDINALITY AS asked(term, place) LEFT JOIN {name}_terms USING (term)
+                  GROUP BY place) AS found
+             ORDER BY place"
+        );
+        Ok(self.client.query(&statement, &[&terms])?.iter().map(|row| row.get(0)).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use slm_core::Citation;
 
 use super::{Hit, Index, Sentence};
 use crate::Result;
-use crate::text::stemmed;
+use crate::text::{Stemming, content_terms, stemmed};
 
 /// Weight of what the surroundings of a sentence (its chunk and the headings above) share with the question,
 /// against 1 for the sentence itself.
@@ -30,18 +30,14 @@ pub struct Evidence {
     pub coverage: f64,
 }
 
+/// How rare each of these terms is.
+pub(crate) type Rarity<'a> = &'a mut dyn FnMut(&[String]) -> Result<Vec<f64>>;
+
 /// The content words of a question and how rare each is.
 struct Question {
+    stemming: Stemming,
     weights: BTreeMap<String, f64>,
     total: f64,
-}
-
-impl Question {
-    fn share(&self, terms: &BTreeSet<String>) -> f64 {
-        let found: f64 =
-            self.weights.iter().filter(|(term, _)| terms.contains(*term)).map(|(_, weight)| weight).sum();
-        if self.total > 0.0 { found / self.total } else { 0.0 }
-    }
 }
 
 impl Index {
@@ -54,32 +50,63 @@ impl Index {
     /// # Errors
     /// When the index cannot be read or is damaged.
     pub fn best_sentences(&self, hits: &[Hit], question: &str, limit: usize) -> Result<Vec<Evidence>> {
-        let question = self.question(question)?;
-        if question.total <= 0.0 {
-            return Ok(Vec::new());
-        }
-        let top = hits.iter().map(|hit| hit.score).fold(f64::MIN_POSITIVE, f64::max);
-        let mut found: Vec<Evidence> =
-            hits.iter().flat_map(|hit| self.sentences_of(hit, &question, hit.score / top)).collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut seen = BTreeSet::new();
-        found.retain(|evidence| {
-            let Citation { source, start, end, .. } = &evidence.citation;
-            seen.insert((source.clone(), *start, *end))
-        });
-        found.truncate(limit);
-        Ok(found)
+        let mut rarity = |terms: &[String]| terms.iter().map(|term| self.idf(term)).collect();
+        best_sentences(hits, question, limit, (self.config.stemming, &mut rarity))
+    }
+}
+
+/// As [`Index::best_sentences`], with words of another place.
+pub(crate) fn best_sentences(
+    hits: &[Hit],
+    question: &str,
+    limit: usize,
+    (stemming, rarity): (Stemming, Rarity<'_>),
+) -> Result<Vec<Evidence>> {
+    let question = Question::read(question, stemming, rarity)?;
+    if question.total <= 0.0 {
+        return Ok(Vec::new());
+    }
+    let top = hits.iter().map(|hit| hit.score).fold(f64::MIN_POSITIVE, f64::max);
+    let mut found: Vec<Evidence> =
+        hits.iter().flat_map(|hit| question.sentences_of(hit, hit.score / top)).collect();
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut seen = BTreeSet::new();
+    found.retain(|evidence| {
+        let Citation { source, start, end, .. } = &evidence.citation;
+        seen.insert((source.clone(), *start, *end))
+    });
+    found.truncate(limit);
+    Ok(found)
+}
+
+impl Question {
+    fn read(text: &str, stemming: Stemming, rarity: Rarity<'_>) -> Result<Self> {
+        let terms: BTreeSet<String> = content_terms(text, stemming).into_iter().collect();
+        let terms: Vec<String> = terms.into_iter().collect();
+        let rarity = rarity(&terms)?;
+        let weights: BTreeMap<String, f64> = terms.into_iter().zip(rarity).collect();
+        let total = weights.values().sum();
+        Ok(Self { stemming, weights, total })
     }
 
-    fn sentences_of(&self, hit: &Hit, question: &Question, rank: f64) -> Vec<Evidence> {
+    fn share(&self, terms: &BTreeSet<String>) -> f64 {
+        let found: f64 =
+            self.weights.iter().filter(|(term, _)| terms.contains(*term)).map(|(_, weight)| weight).sum();
+        if self.total > 0.0 { found / self.total } else { 0.0 }
+    }
+
+    fn content(&self, text: &str) -> Vec<String> {
+        content_terms(text, self.stemming)
+    }
+
+    fn sentences_of(&self, hit: &Hit, rank: f64) -> Vec<Evidence> {
         let ordinals = hit.sentences.iter().filter_map(|sentence| self.ordinal(sentence));
         let mut around: BTreeSet<String> = self.content(&hit.text).into_iter().chain(ordinals).collect();
         around.extend(hit.chunk.heading.iter().flat_map(|heading| self.content(heading)));
-        let coverage = question.share(&around);
+        let coverage = self.share(&around);
         let evidence = |sentence: &Sentence| {
             let text = hit.span(sentence.start, sentence.end).to_owned();
-            let own =
-                question.share(&self.content(&text).into_iter().chain(self.ordinal(sentence)).collect());
+            let own = self.share(&self.content(&text).into_iter().chain(self.ordinal(sentence)).collect());
             let score = own + CONTEXT * coverage + RANK * rank;
             let (source, start, end) = (hit.chunk.source.clone(), sentence.start, sentence.end);
             Evidence { citation: Citation { source, start, end, text }, score, coverage }
@@ -90,16 +117,6 @@ impl Index {
     /// The word for the place of a numbered item: item 1 answers to "the first step".
     fn ordinal(&self, sentence: &Sentence) -> Option<String> {
         let word = ORDINALS.get((sentence.number as usize).checked_sub(1)?)?;
-        Some(stemmed(word, self.config.stemming))
-    }
-
-    fn question(&self, text: &str) -> Result<Question> {
-        let mut weights = BTreeMap::new();
-        for term in self.content(text) {
-            let weight = self.idf(&term)?;
-            weights.insert(term, weight);
-        }
-        let total = weights.values().sum();
-        Ok(Question { weights, total })
+        Some(stemmed(word, self.stemming))
     }
 }

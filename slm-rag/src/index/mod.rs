@@ -1,5 +1,6 @@
 //! [`Index`]: documents searched by words and by vectors.
 
+mod bm25;
 mod config;
 mod evidence;
 mod file;
@@ -14,10 +15,11 @@ use std::sync::Arc;
 
 pub use config::IndexConfig;
 pub use evidence::Evidence;
+pub(crate) use evidence::best_sentences;
 pub(crate) use file::write_whole;
 pub use metadata::{Filter, Metadata, Value};
 pub(crate) use ranking::Ranked;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "qdrant"))]
 pub(crate) use segment::{Cut, cut};
 pub(crate) use segment::{Segment, SegmentBuilder, Sentence, merge};
 use slm_core::{Citation, Embedder};
@@ -220,6 +222,11 @@ impl Index {
         let mut dimensions = self.parts.iter().map(|p| p.segment.vectors.as_ref().map(|v| v.dimension()));
         let first = dimensions.next().flatten()?;
         dimensions.all(|dimension| dimension == Some(first)).then_some(first)
+    }
+
+    /// Mean number of terms of a chunk, those of the headings above it as often as they count.
+    pub fn mean_length(&self) -> f64 {
+        self.total_length as f64 / self.chunks.max(1) as f64
     }
 
     /// How the index was built.

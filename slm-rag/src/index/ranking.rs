@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::bm25::{Norm, Term, top};
 use super::metadata::Filter;
-use super::segment::for_each_posting;
+use super::segment::{Cursor, TermRow, for_each_posting};
 use super::{Hit, Index, IndexConfig, Part};
-use crate::text::{for_each_word, is_question_word, stemmed, term_of};
+use crate::text::{content_terms, for_each_word, term_of};
 use crate::vectors::Neighbour;
 use crate::{Error, Result};
 
@@ -17,6 +18,8 @@ pub(crate) type Ranked = (usize, f64);
 struct List<'a> {
     part: usize,
     bytes: Cow<'a, [u8]>,
+    /// The largest frequency.
+    most: u32,
 }
 
 impl Index {
@@ -64,54 +67,35 @@ impl Index {
             let (n, lists) = self.lists(term)?;
             weighed.push((self.idf_of(n) * f64::from(*count), lists));
         }
+        // One order for all segments; a term that weighs much is looked at first. Equal ones stay in their order.
+        weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let IndexConfig { k1, b, .. } = self.config;
+        let norm = Norm { fixed: k1 * (1.0 - b), slope: k1 * b / self.mean_length() };
         let mut found: Vec<Ranked> = Vec::new();
         for (number, part) in self.parts.iter().enumerate() {
-            let mut scores = vec![0.0_f64; part.segment.len()];
-            let mut touched: Vec<u32> = Vec::new();
-            for (weight, lists) in &weighed {
-                for list in lists.iter().filter(|list| list.part == number) {
-                    self.score(part, &list.bytes, *weight, (&mut scores, &mut touched))?;
-                }
-            }
             let allowed = part.allowed(filter);
             let may =
                 |id: u32| allowed.as_ref().is_none_or(|allowed| allowed.get(id as usize) == Some(&true));
-            let score = |id: u32| scores.get(id as usize).copied().unwrap_or(0.0);
-            found.extend(
-                touched.into_iter().filter(|id| may(*id)).map(|id| (part.first + id as usize, score(id))),
-            );
+            let broken = || part.segment.damaged("a list of postings is cut off");
+            let mut terms = Vec::with_capacity(weighed.len());
+            for (weight, lists) in &weighed {
+                for List { bytes, most, .. } in lists.iter().filter(|list| list.part == number) {
+                    let cursor = Cursor::new(bytes).ok_or_else(broken)?;
+                    terms.push(Term { cursor, weight: *weight, most: *most });
+                }
+            }
+            let best_here = top(&part.segment, &mut terms, norm, k, &may).ok_or_else(broken)?;
+            found.extend(best_here.into_iter().map(|(id, score)| (part.first + id, score)));
             best(&mut found, k);
         }
         Ok(found)
-    }
-
-    fn score(
-        &self,
-        part: &Part,
-        list: &[u8],
-        weight: f64,
-        (scores, touched): (&mut [f64], &mut Vec<u32>),
-    ) -> Result<()> {
-        let IndexConfig { k1, b, .. } = self.config;
-        let mean = self.total_length as f64 / self.chunks.max(1) as f64;
-        let (fixed, slope) = (k1 * (1.0 - b), k1 * b / mean);
-        let done = for_each_posting(list, |id, tf| {
-            if let Some(score) = scores.get_mut(id as usize) {
-                let (tf, length) = (f64::from(tf), f64::from(part.segment.length(id)));
-                if *score == 0.0 {
-                    touched.push(id);
-                }
-                *score += weight * tf / (tf + fixed + slope * length);
-            }
-        });
-        done.ok_or_else(|| part.segment.damaged("a list of postings is cut off"))
     }
 
     /// In how many chunks a term is, and its postings.
     fn lists(&self, term: &str) -> Result<(usize, Vec<List<'_>>)> {
         let (mut n, mut lists) = (0, Vec::new());
         for (number, part) in self.parts.iter().enumerate() {
-            let Some((count, bytes)) = part.segment.postings(term)? else { continue };
+            let Some((TermRow { count, most, .. }, bytes)) = part.segment.postings(term)? else { continue };
             match &part.alive {
                 None => n += count as usize,
                 // Deleted chunks are still in the list, and must not make the term look common.
@@ -122,7 +106,7 @@ impl Index {
                     counted.ok_or_else(|| part.segment.damaged("a list of postings is cut off"))?;
                 }
             }
-            lists.push(List { part: number, bytes });
+            lists.push(List { part: number, bytes, most });
         }
         Ok((n, lists))
     }
@@ -174,19 +158,13 @@ impl Index {
 
     /// The terms of a text that say what it is about.
     pub(crate) fn content(&self, text: &str) -> Vec<String> {
-        let mut terms = Vec::new();
-        for_each_word(text, |word| {
-            if !is_question_word(word) {
-                terms.push(stemmed(word, self.config.stemming));
-            }
-        });
-        terms
+        content_terms(text, self.config.stemming)
     }
 }
 
 impl Part {
     /// Which chunks may be found, where not all may.
-    fn allowed(&self, filter: &Filter) -> Option<Cow<'_, [bool]>> {
+    pub(super) fn allowed(&self, filter: &Filter) -> Option<Cow<'_, [bool]>> {
         if *filter == Filter::Any {
             return self.alive.as_deref().map(Cow::Borrowed);
         }

@@ -7,7 +7,7 @@ mod rewrite;
 use std::sync::Arc;
 
 pub use config::{Fusion, QueryWords, RetrieveConfig, SearchMode};
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "qdrant"))]
 pub(crate) use fusion::{by_places, by_scores};
 pub use rewrite::QueryWriter;
 use slm_core::{CrossEncoder, Embedder};
@@ -142,7 +142,8 @@ impl Retriever {
     pub fn search_all(&self, queries: &[&str], k: usize, filter: &Filter) -> Result<Vec<Hit>> {
         let mut lists = Vec::new();
         for query in queries {
-            lists.push(self.ranked(query, k, filter)?);
+            let wanted = if queries.len() > 1 { self.config.candidates.max(k) } else { self.pool(k) };
+            lists.push(self.ranked(query, wanted, filter)?);
         }
         let ranked = match lists.as_mut_slice() {
             [only] => std::mem::take(only),
@@ -154,10 +155,17 @@ impl Retriever {
         self.finish(first, ranked, k)
     }
 
-    fn ranked(&self, query: &str, k: usize, filter: &Filter) -> Result<Vec<Ranked>> {
-        let candidates = self.config.candidates.max(k);
+    /// How many are read to find the best `k`.
+    fn pool(&self, k: usize) -> usize {
+        let pool = if self.reranker.is_some() { self.config.reranked.max(k) } else { k };
+        let more = self.config.diversity > 0.0 || self.config.parent_words > 0;
+        if more { pool.max(4 * k) } else { pool }
+    }
+
+    fn ranked(&self, query: &str, wanted: usize, filter: &Filter) -> Result<Vec<Ranked>> {
+        let candidates = self.config.candidates.max(wanted);
         match (self.config.mode, &self.embedder) {
-            (SearchMode::Words, _) | (SearchMode::Best, None) => self.by_words(query, candidates, filter),
+            (SearchMode::Words, _) | (SearchMode::Best, None) => self.by_words(query, wanted, filter),
             (SearchMode::Vectors, None) => Err(Error::NoVectors),
             (SearchMode::Vectors, Some(embedder)) => {
                 self.index.ranked_by_vector(&vector(embedder, query)?, candidates, filter)
@@ -191,9 +199,8 @@ impl Retriever {
 
     /// Reranks, spreads and reads.
     fn finish(&self, query: &str, mut ranked: Vec<Ranked>, k: usize) -> Result<Vec<Hit>> {
-        let pool = if self.reranker.is_some() { self.config.reranked.max(k) } else { k };
+        ranked.truncate(self.pool(k));
         let (spread, widen) = (self.config.diversity > 0.0, self.config.parent_words > 0);
-        ranked.truncate(if spread || widen { pool.max(4 * k) } else { pool });
         let mut hits = self.index.hits(ranked)?;
         if let Some(reranker) = &self.reranker {
             let texts: Vec<String> = hits.iter().map(|hit| hit.chunk.with_context(&hit.text)).collect();

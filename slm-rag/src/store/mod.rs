@@ -96,6 +96,11 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared { folder: folder.to_owned(), current: Mutex::new(current) }) })
     }
 
+    /// How its documents are cut and read.
+    pub fn config(&self) -> IndexConfig {
+        self.current().manifest.config.clone()
+    }
+
     /// What is in the store now, also what another process committed. The index that is given out stays as it is.
     ///
     /// # Errors

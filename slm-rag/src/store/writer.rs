@@ -14,8 +14,6 @@ use crate::chunk::Chunker;
 use crate::index::{Metadata, Segment, SegmentBuilder, merge, write_whole};
 use crate::{Error, Result};
 
-/// Documents that are cut in parallel and written together.
-const BATCH: usize = 256;
 /// Bytes held back before they are written to a segment of their own.
 const HELD: usize = 256 << 20;
 /// How many segments of about one size there may be before they are merged into one.
@@ -212,10 +210,7 @@ impl<'e> StoreWriter<'e> {
         let (embedder, chunker) = (self.embedder, self.chunker);
         self.write_segment(|file| {
             let mut builder = SegmentBuilder::new(&config, file, embedder)?.with_chunker(chunker);
-            for batch in documents.chunks(BATCH) {
-                let batch: Vec<(&Document, &Metadata)> = batch.iter().map(|(d, m)| (d, m)).collect();
-                builder.add(&batch)?;
-            }
+            builder.add(&documents.iter().map(|(d, m)| (d, m)).collect::<Vec<_>>())?;
             builder.finish().map(drop)
         })
     }

@@ -23,10 +23,11 @@ pub(crate) fn sentences(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let flat = slice.replace(['\n', '\r'], " ");
     let mut out: Vec<Range<usize>> = Vec::new();
     let mut open: Option<usize> = None;
-    for (offset, piece) in flat.split_sentence_bound_indices() {
-        let start = open.unwrap_or(offset);
-        let end = offset + piece.len();
-        let so_far = flat.get(start..end).unwrap_or(piece);
+    let mut begin = 0;
+    for end in bounds(&flat) {
+        let start = open.unwrap_or(begin);
+        begin = end;
+        let so_far = flat.get(start..end).unwrap_or("");
         let rest = flat.get(end..).unwrap_or("");
         if !rest.is_empty() && (goes_on(so_far) || is_within_quotation(so_far, rest)) {
             open = Some(start);
@@ -37,6 +38,47 @@ pub(crate) fn sentences(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     }
     if let Some(start) = open {
         push_trimmed(&flat, start..flat.len(), range.start, &mut out);
+    }
+    out
+}
+
+/// Where sentences end, by UAX #29.
+fn bounds(flat: &str) -> Vec<usize> {
+    if flat.is_ascii() {
+        return ascii_bounds(flat.as_bytes());
+    }
+    flat.split_sentence_bound_indices().map(|(offset, piece)| offset + piece.len()).collect()
+}
+
+/// The same for a line of ASCII, without looking letters up: there are ends behind `.`, `!` and `?` only.
+fn ascii_bounds(text: &[u8]) -> Vec<usize> {
+    let is_close = |b: u8| matches!(b, b'"' | b'\'' | b'(' | b')' | b'[' | b']' | b'{' | b'}');
+    let is_space = |b: u8| matches!(b, b' ' | b'\t' | 0x0b | 0x0c);
+    let run =
+        |from: usize, is: &dyn Fn(u8) -> bool| from + text.iter().skip(from).take_while(|b| is(**b)).count();
+    let mut out = Vec::new();
+    for (at, mark) in text.iter().enumerate().filter(|(_, b)| matches!(b, b'.' | b'!' | b'?')) {
+        let next = run(run(at + 1, &is_close), &is_space);
+        let rest = text.get(next..).unwrap_or_default();
+        let Some(first) = rest.first() else { continue };
+        let goes_on = match first {
+            b'.' | b'!' | b'?' | b',' | b'-' | b':' | b';' => true,
+            _ if *mark != b'.' => false,
+            b'0'..=b'9' if next == at + 1 => true,
+            b'A'..=b'Z' if next == at + 1 => {
+                at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(u8::is_ascii_alphabetic)
+            }
+            _ => {
+                let is_word = |b: &&u8| b.is_ascii_alphabetic() || matches!(b, b'.' | b'!' | b'?');
+                rest.iter().find(is_word).is_some_and(u8::is_ascii_lowercase)
+            }
+        };
+        if !goes_on {
+            out.push(next);
+        }
+    }
+    if !text.is_empty() {
+        out.push(text.len());
     }
     out
 }
@@ -95,6 +137,31 @@ mod tests {
         ] {
             assert_eq!(split(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_short_way_finds_the_same_ends() {
+        let letters = b"aB1. !?)(\"',;:-\t_/\x07";
+        let slow = |text: &str| {
+            text.split_sentence_bound_indices().map(|(at, piece)| at + piece.len()).collect::<Vec<_>>()
+        };
+        // All texts of up to four letters, and longer ones by chance.
+        let mut state = 1_usize;
+        let count = letters.len();
+        for n in 0..count.pow(4) + 200_000 {
+            let text: String = if n < count.pow(4) {
+                (0..4).map(|place| char::from(letters[n / count.pow(place) % count])).collect()
+            } else {
+                let mut next = || {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    char::from(letters[(state >> 33) % count])
+                };
+                (0..5 + n % 20).map(|_| next()).collect()
+            };
+            assert_eq!(ascii_bounds(text.as_bytes()), slow(&text), "{text:?}");
+        }
+        assert!(ascii_bounds(b"").is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
@@ -148,19 +149,24 @@ pub(crate) fn for_each_word(text: &str, mut each: impl FnMut(&str)) {
 pub(crate) struct WordForms {
     stemming: Stemming,
     stop_words: StopWords,
-    forms: HashMap<String, Option<u32>>,
-    terms: HashMap<String, u32>,
+    forms: HashMap<String, Option<u32>, RandomState>,
+    terms: HashMap<String, u32, RandomState>,
 }
 
 impl WordForms {
     pub(crate) fn new(stemming: Stemming, stop_words: StopWords) -> Self {
-        Self { stemming, stop_words, forms: HashMap::new(), terms: HashMap::new() }
+        Self { stemming, stop_words, forms: HashMap::default(), terms: HashMap::default() }
+    }
+
+    /// The number of the term of a word that came before, `None` where it is never looked up; `None` for a new word.
+    pub(crate) fn known(&self, word: &str) -> Option<Option<u32>> {
+        self.forms.get(word).copied()
     }
 
     /// The number of the term of a word in lower case; `None` for words that are never looked up.
     pub(crate) fn number(&mut self, word: &str) -> Option<u32> {
-        if let Some(known) = self.forms.get(word) {
-            return *known;
+        if let Some(known) = self.known(word) {
+            return known;
         }
         let term = term_of(word, self.stemming, self.stop_words);
         let next = self.terms.len() as u32;
@@ -180,6 +186,17 @@ impl WordForms {
         terms.sort_unstable();
         terms.into_iter().map(|(_, term)| term).collect()
     }
+}
+
+/// The terms of a text that say what it is about.
+pub(crate) fn content_terms(text: &str, stemming: Stemming) -> Vec<String> {
+    let mut terms = Vec::new();
+    for_each_word(text, |word| {
+        if !is_question_word(word) {
+            terms.push(stemmed(word, stemming));
+        }
+    });
+    terms
 }
 
 /// The term of a word in lower case; `None` for words that are never looked up.

@@ -11,7 +11,7 @@ use super::prompt::Passage;
 use super::support::Vocabulary;
 use crate::Result;
 use crate::chunk::statements;
-use crate::index::Index;
+use crate::text::Stemming;
 use crate::verify::{SupportPolicy, clauses};
 
 /// A sentence of an answer; with a [policy](super::GroundedModel::with_policy) a clause of one, where it can stand on its
@@ -38,7 +38,7 @@ pub struct CheckedSentence {
 
 /// What decides whether passages support a sentence.
 pub(super) struct Judge<'a> {
-    pub(super) index: &'a Index,
+    pub(super) stemming: Stemming,
     pub(super) passages: &'a [Passage],
     pub(super) config: &'a GroundedConfig,
     pub(super) policy: Option<&'a SupportPolicy>,
@@ -110,8 +110,8 @@ impl Judge<'_> {
             Some(policy) => policy.score(claim, &texts),
             None => {
                 let mut vocabulary = Vocabulary::default();
-                texts.iter().for_each(|text| vocabulary.read(self.index, text));
-                Ok(vocabulary.support(self.index, claim))
+                texts.iter().for_each(|text| vocabulary.read(self.stemming, text));
+                Ok(vocabulary.support(self.stemming, claim))
             }
         }
     }

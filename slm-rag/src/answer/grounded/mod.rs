@@ -17,8 +17,8 @@ use prompt::Passage;
 use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
 
 use super::extractive::{emit, failed};
+use super::knowledge::Knowledge;
 use crate::Result;
-use crate::retrieve::Retriever;
 use crate::verify::SupportPolicy;
 
 /// Puts passages before a model and lets through what they support.
@@ -30,7 +30,7 @@ use crate::verify::SupportPolicy;
 /// answer streams sentence by sentence once it is complete and checked.
 #[derive(Debug, Clone)]
 pub struct GroundedModel<M> {
-    retriever: Retriever,
+    knowledge: Knowledge,
     model: M,
     config: GroundedConfig,
     policy: Option<SupportPolicy>,
@@ -61,13 +61,13 @@ impl GroundedAnswer {
 type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 impl<M: LanguageModel> GroundedModel<M> {
-    /// A model over a retriever, or over an index, which may be shared.
+    /// A model over a retriever, an index, which may be shared, or a [collection](crate::Collection).
     ///
     /// # Errors
     /// When the configuration is out of range.
-    pub fn new(retriever: impl Into<Retriever>, model: M, config: GroundedConfig) -> Result<Self> {
+    pub fn new(knowledge: impl Into<Knowledge>, model: M, config: GroundedConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { retriever: retriever.into(), model, config, policy: None })
+        Ok(Self { knowledge: knowledge.into(), model, config, policy: None })
     }
 
     /// The same with a policy: every claim of an answer must pass it, in place of
@@ -131,7 +131,7 @@ impl<M: LanguageModel> GroundedModel<M> {
         let unmarked = marks::unmark(&answer.response.text, passages.len());
         answer.dropped_marks = unmarked.dropped;
         let judge = Judge {
-            index: self.retriever.index(),
+            stemming: self.knowledge.stemming(),
             passages,
             config: &self.config,
             policy: self.policy.as_ref(),
@@ -160,7 +160,7 @@ impl<M: LanguageModel> GroundedModel<M> {
     }
 
     fn passages(&self, question: &str) -> slm_core::Result<Vec<Passage>> {
-        let found = self.retriever.search(question, self.config.top_chunks);
+        let found = self.knowledge.search(question, self.config.top_chunks);
         let hits = found.map_err(|error| failed(&self.config.name, error))?;
         let passages = prompt::passages(&hits, self.config.max_passage_words);
         if passages.is_empty() && !hits.is_empty() {

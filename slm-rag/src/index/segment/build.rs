@@ -1,7 +1,7 @@
 //! Documents to a segment.
 
-use std::collections::HashMap;
 use std::io::Write;
+use std::sync::{PoisonError, RwLock};
 
 use rayon::prelude::*;
 use slm_core::Embedder;
@@ -99,6 +99,8 @@ pub(crate) struct SegmentBuilder<'e, W> {
     unembedded: Vec<String>,
 }
 
+/// Documents that are cut together, while those before them are added.
+const BATCH: usize = 256;
 /// Texts given to the embedder at once.
 const EMBEDDED_AT_ONCE: usize = 64;
 
@@ -122,40 +124,68 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
         Self { chunker, ..self }
     }
 
-    /// Cuts and reads documents, in parallel, and adds them in order.
+    /// Cuts and reads documents and adds them in order: while some are added, the next are cut on other threads.
     pub(crate) fn add(&mut self, documents: &[(&Document, &Metadata)]) -> Result<()> {
-        let config = &self.config;
+        let config = self.config.clone();
         let chunker = self.chunker.unwrap_or(&config.chunk);
-        let cuts: Result<Vec<Vec<Cut>>> =
-            documents.par_iter().map(|(document, _)| cut(document, config, chunker)).collect();
-        for ((document, metadata), cuts) in documents.iter().zip(cuts?) {
-            let text = self.out.put(document.text.as_bytes()).map_err(written)?;
-            self.parts.documents.push(DocumentRow {
-                id: document.id.clone(),
-                metadata: (*metadata).clone(),
-                text,
-                first_entry: self.parts.entries.len() as u32,
-                entries: cuts.len() as u32,
-            });
-            for cut in cuts {
-                self.push(cut)?;
-            }
+        let none = WordForms::new(config.stemming, config.stop_words);
+        // Who cuts looks words up, who adds numbers new ones, so that the order of the documents decides.
+        let forms = RwLock::new(std::mem::replace(&mut self.forms, none));
+        let cut_all = |documents: &[(&Document, &Metadata)]| -> Result<Vec<Vec<Numbered>>> {
+            let cut = |document| Ok(numbered(cut(document, &config, chunker)?, &forms));
+            documents.par_iter().map(|(document, _)| cut(document)).collect()
+        };
+        let mut batches = documents.chunks(BATCH);
+        let mut batch = batches.next();
+        let mut cuts = batch.map(cut_all).transpose()?;
+        while let (Some(documents), Some(ready)) = (batch, cuts) {
+            batch = batches.next();
+            let mut next = None;
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| next = batch.map(cut_all));
+                documents
+                    .iter()
+                    .zip(ready)
+                    .try_for_each(|(document, cuts)| self.push_document(*document, cuts, &forms))
+            })?;
+            cuts = next.transpose()?;
         }
+        self.forms = forms.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(())
     }
 
-    fn push(&mut self, cut: Cut) -> Result<()> {
+    fn push_document(
+        &mut self,
+        (document, metadata): (&Document, &Metadata),
+        cuts: Vec<Numbered>,
+        forms: &RwLock<WordForms>,
+    ) -> Result<()> {
+        let text = self.out.put(document.text.as_bytes()).map_err(written)?;
+        self.parts.documents.push(DocumentRow {
+            id: document.id.clone(),
+            metadata: metadata.clone(),
+            text,
+            first_entry: self.parts.entries.len() as u32,
+            entries: cuts.len() as u32,
+        });
+        cuts.into_iter().try_for_each(|cut| self.push(cut, forms))
+    }
+
+    fn push(&mut self, numbered: Numbered, forms: &RwLock<WordForms>) -> Result<()> {
         let id = self.parts.entries.len() as u32;
-        let mut counts: HashMap<u32, u32> = HashMap::with_capacity(cut.words.len());
-        for (word, count) in cut.words {
-            if let Some(term) = self.forms.number(&word) {
-                *counts.entry(term).or_insert(0) += count;
-            }
+        let Numbered { cut, mut counts, new } = numbered;
+        if !new.is_empty() {
+            let mut forms = forms.write().unwrap_or_else(PoisonError::into_inner);
+            counts.extend(new.iter().filter_map(|(word, count)| Some((forms.number(word)?, *count))));
+            self.postings.resize(forms.len(), Postings::default());
+            counts.sort_unstable();
         }
-        let length = counts.values().sum();
-        self.postings.resize(self.forms.len(), Postings::default());
-        for (term, count) in counts {
-            if let Some(postings) = self.postings.get_mut(term as usize) {
+        // Several words may have one term.
+        let mut length = 0;
+        for same in counts.chunk_by(|a, b| a.0 == b.0) {
+            let count = same.iter().map(|(_, count)| count).sum();
+            length += count;
+            if let Some(postings) = same.first().and_then(|(term, _)| self.postings.get_mut(*term as usize)) {
                 postings.push(id, count);
             }
         }
@@ -194,8 +224,9 @@ impl<'e, W: Write> SegmentBuilder<'e, W> {
             self.forms.into_terms().into_iter().zip(self.postings).collect();
         terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (term, postings) in terms {
-            let place = self.out.put(&postings.bytes).map_err(written)?;
-            self.parts.dictionary.push(&term, TermRow { place, count: postings.count });
+            let (count, most) = (postings.count, postings.most);
+            let place = self.out.put(&postings.finish()).map_err(written)?;
+            self.parts.dictionary.push(&term, TermRow { place, count, most });
         }
         self.parts.build_graph(&self.config.vectors);
         self.parts.finish(&self.config, self.out).map_err(written)
@@ -209,10 +240,35 @@ pub(super) fn written(source: std::io::Error) -> Error {
 /// A chunk before it is put into a segment.
 pub(crate) struct Cut {
     pub(crate) blob: EntryBlob,
-    /// Words in lower case and how often they count.
-    pub(crate) words: Vec<(String, u32)>,
+    pub(crate) words: Words,
     /// What is embedded: the headings above, and the text.
     pub(crate) text: String,
+}
+
+/// A chunk with the numbers of its terms, in order, and how often they count.
+struct Numbered {
+    cut: Cut,
+    counts: Vec<(u32, u32)>,
+    /// Words without a number yet.
+    new: Vec<(String, u32)>,
+}
+
+fn numbered(cuts: Vec<Cut>, forms: &RwLock<WordForms>) -> Vec<Numbered> {
+    let forms = forms.read().unwrap_or_else(PoisonError::into_inner);
+    let numbered = |mut cut: Cut| {
+        let words = std::mem::take(&mut cut.words);
+        let mut counts = Vec::with_capacity(words.ends.len());
+        let mut new = Vec::new();
+        for (word, count) in words.iter() {
+            match forms.known(word) {
+                Some(known) => counts.extend(known.map(|term| (term, count))),
+                None => new.push((word.to_owned(), count)),
+            }
+        }
+        counts.sort_unstable();
+        Numbered { cut, counts, new }
+    };
+    cuts.into_iter().map(numbered).collect()
 }
 
 pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunker) -> Result<Vec<Cut>> {
@@ -241,23 +297,37 @@ pub(crate) fn cut(document: &Document, config: &IndexConfig, chunker: &dyn Chunk
     Ok(chunker.chunk(document)?.into_iter().map(of_chunk).collect())
 }
 
-/// How often a chunk has each word. Headings above the chunk are read with it, and count more, as do its own.
-fn words(chunk: &Chunk, text: &str, weight: u32) -> Vec<(String, u32)> {
+/// Words in lower case as they come, and how often each counts.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    text: String,
+    /// Where in the text one ends, and how often it counts.
+    ends: Vec<(u32, u32)>,
+}
+
+impl Words {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(end, count)| {
+            let word = self.text.get(start..*end as usize).unwrap_or("");
+            start = *end as usize;
+            (word, *count)
+        })
+    }
+}
+
+/// The words of a chunk. Headings above the chunk are read with it, and count more, as do its own.
+fn words(chunk: &Chunk, text: &str, weight: u32) -> Words {
     let headings = (0..).zip(&chunk.heading).map(|(depth, heading)| {
         let is_in_text = depth >= chunk.inherited;
         (heading.as_str(), if is_in_text { weight - 1 } else { weight })
     });
-    let mut counts: HashMap<String, u32> = HashMap::new();
+    let mut all = Words::default();
     for (part, weight) in headings.chain([(text, 1)]).filter(|(_, weight)| *weight > 0) {
-        for_each_word(part, |word| match counts.get_mut(word) {
-            Some(count) => *count += weight,
-            None => {
-                counts.insert(word.to_owned(), weight);
-            }
+        for_each_word(part, |word| {
+            all.text.push_str(word);
+            all.ends.push((all.text.len() as u32, weight));
         });
     }
-    let mut words: Vec<(String, u32)> = counts.into_iter().collect();
-    // The order decides the numbers of new terms, and nothing may depend on the map's.
-    words.sort_unstable();
-    words
+    all
 }

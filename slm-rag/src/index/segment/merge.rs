@@ -56,13 +56,13 @@ fn copy<W: Write>(
     let text = out.put(&segment.source.checked(row.text)?).map_err(written)?;
     let first_entry = merged.entries.len() as u32;
     for entry in row.first_entry..row.first_entry + row.entries {
-        let (Some(own), Some(place)) = (segment.entries.get(entry as usize), to.get_mut(entry as usize))
+        let (Some(own), Some(place)) = (segment.places.get(entry as usize), to.get_mut(entry as usize))
         else {
             continue;
         };
         *place = merged.entries.len() as u32;
-        let blob = out.put(&segment.source.checked(own.place)?).map_err(written)?;
-        merged.entries.push(EntryRow { place: blob, length: own.length });
+        let blob = out.put(&segment.source.checked(*own)?).map_err(written)?;
+        merged.entries.push(EntryRow { place: blob, length: segment.length(entry) });
         if let (Some(vectors), Some(own)) = (&mut merged.vectors, &segment.vectors) {
             vectors.push_from(own, entry)?;
         }
@@ -99,8 +99,9 @@ fn merge_postings<W: Write>(
             .ok_or_else(|| segment.damaged("a list of postings is cut off"))?;
         }
         if list.count > 0 {
-            let place = out.put(&list.bytes).map_err(written)?;
-            merged.dictionary.push(term, TermRow { place, count: list.count });
+            let (count, most) = (list.count, list.most);
+            let place = out.put(&list.finish()).map_err(written)?;
+            merged.dictionary.push(term, TermRow { place, count, most });
         }
     }
 }

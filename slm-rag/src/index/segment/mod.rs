@@ -14,11 +14,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 pub(crate) use build::SegmentBuilder;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "qdrant"))]
 pub(crate) use build::{Cut, cut};
 use bytes::{Source, Span};
 pub(crate) use merge::merge;
-pub(super) use postings::for_each_posting;
+pub(super) use postings::{Cursor, for_each_posting};
 use serde::{Deserialize, Serialize};
 use slm_data::Document;
 
@@ -29,7 +29,7 @@ use crate::vectors::Vectors;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"slm-rag\0";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Magic and version.
 const HEADER: usize = 12;
 /// Length and checksum of the directory, and the magic again.
@@ -102,9 +102,12 @@ struct Dictionary {
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct TermRow {
+pub(crate) struct TermRow {
     place: Span,
-    count: u32,
+    /// How many chunks have the term.
+    pub(crate) count: u32,
+    /// How often one has it at most.
+    pub(crate) most: u32,
 }
 
 impl Dictionary {
@@ -144,7 +147,12 @@ pub(crate) struct Segment {
     pub(crate) documents: Vec<DocumentRow>,
     /// The documents in the order of their identifiers.
     by_id: Vec<u32>,
-    entries: Vec<EntryRow>,
+    /// Where the entries are.
+    places: Vec<Span>,
+    /// Terms of each and of the headings above it.
+    lengths: Vec<u32>,
+    /// The least of them.
+    shortest: u32,
     dictionary: Dictionary,
     pub(crate) vectors: Option<Vectors>,
 }
@@ -206,7 +214,11 @@ impl Segment {
         let vectors: Option<Vectors> = directory.vectors.map(|span| source.decode(span)).transpose()?;
         let mut by_id: Vec<u32> = (0..documents.len() as u32).collect();
         by_id.sort_by(|a, b| id_of(&documents, *a).cmp(id_of(&documents, *b)));
-        let segment = Self { source, directory, documents, by_id, entries, dictionary, vectors };
+        let (places, lengths): (Vec<Span>, Vec<u32>) =
+            entries.into_iter().map(|row| (row.place, row.length)).unzip();
+        let shortest = lengths.iter().copied().min().unwrap_or(0);
+        let segment =
+            Self { source, directory, documents, by_id, places, lengths, shortest, dictionary, vectors };
         if !segment.is_sound() {
             return Err(segment.source.damaged("its parts do not fit each other"));
         }
@@ -222,13 +234,13 @@ impl Segment {
             fits
         });
         consecutive
-            && next as usize == self.entries.len()
+            && next as usize == self.places.len()
             && self.dictionary.ends.len() == self.dictionary.rows.len()
             && self.dictionary.ends.is_sorted()
             && self
                 .vectors
                 .as_ref()
-                .is_none_or(|vectors| vectors.is_sound() && vectors.len() == self.entries.len())
+                .is_none_or(|vectors| vectors.is_sound() && vectors.len() == self.places.len())
     }
 
     pub(crate) fn config(&self) -> &IndexConfig {
@@ -237,7 +249,7 @@ impl Segment {
 
     /// Chunks, those of deleted documents too.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.places.len()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<u32> {
@@ -251,7 +263,12 @@ impl Segment {
 
     /// Terms of a chunk and of the headings above it.
     pub(crate) fn length(&self, entry: u32) -> u32 {
-        self.entries.get(entry as usize).map_or(0, |row| row.length)
+        self.lengths.get(entry as usize).copied().unwrap_or(0)
+    }
+
+    /// The least length of a chunk.
+    pub(super) fn shortest(&self) -> u32 {
+        self.shortest
     }
 
     pub(super) fn document_of(&self, entry: u32) -> Option<&DocumentRow> {
@@ -262,8 +279,8 @@ impl Segment {
 
     pub(super) fn entry(&self, entry: u32) -> Result<Entry> {
         let missing = || self.source.damaged(format!("it has no chunk {entry}"));
-        let row = self.entries.get(entry as usize).ok_or_else(missing)?;
-        let blob: EntryBlob = self.source.decode(row.place)?;
+        let place = self.places.get(entry as usize).ok_or_else(missing)?;
+        let blob: EntryBlob = self.source.decode(*place)?;
         let EntryBlob { start, end, checksum, heading, inherited, sentences } = blob;
         let document = self.document_of(entry).ok_or_else(missing)?;
         let length =
@@ -275,10 +292,10 @@ impl Segment {
         Ok(Entry { chunk, text, sentences })
     }
 
-    /// How many chunks have a term, those of deleted documents too, and its list; `None` where none has it.
-    pub(super) fn postings(&self, term: &str) -> Result<Option<(u32, Cow<'_, [u8]>)>> {
+    /// A term, with the chunks of deleted documents, and its list; `None` where no chunk has it.
+    pub(super) fn postings(&self, term: &str) -> Result<Option<(TermRow, Cow<'_, [u8]>)>> {
         let row = self.dictionary.find(term);
-        row.map(|row| Ok((row.count, self.source.checked(row.place)?))).transpose()
+        row.map(|row| Ok((row, self.source.checked(row.place)?))).transpose()
     }
 
     pub(super) fn damaged(&self, reason: &str) -> Error {
