@@ -4,14 +4,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use slm_core::TextEncoder;
+use slm_core::model::Parameter;
 
 use super::batch::Order;
 use super::data::Examples;
 use super::pupil::Pupil;
 use super::{EncoderData, EncoderPlan, EncoderTrainConfig};
-use crate::train::{Descent, Estimate, Passed, StepLog, estimate, scalar};
+use crate::train::{Descent, Estimate, Learner, Passed, StepLog, estimate, scalar};
 use crate::{Error, Result};
 
 /// Fine-tunes a [`TextEncoder`] on texts with labels, or on pairs: questions of one intent come close to each other, or a question
@@ -42,7 +43,9 @@ impl EncoderTrainer {
         let limit = encoder.max_length;
         let pupil = Pupil::new(encoder, &examples, &config)?;
         let per_epoch = order.steps_per_epoch();
-        let descent = Descent::new(pupil, config.steps(per_epoch), (per_epoch, examples.fingerprint()));
+        let steps = config.steps(per_epoch);
+        steps.check()?;
+        let descent = Descent::new(pupil, steps, (per_epoch, examples.fingerprint()));
         let plan = EncoderPlan {
             examples: examples.len(),
             labels: examples.names().len(),
@@ -152,14 +155,11 @@ impl EncoderTrainer {
     /// The encoder as it is now, off the autodiff device: for [`TextEncoder::save`], and as an
     /// [`Embedder`](slm_core::Embedder).
     pub fn encoder(&self) -> TextEncoder {
-        use crate::train::Learner;
         self.descent.model.clone().inner().encoder
     }
 }
 
 fn require_full_precision(encoder: &TextEncoder) -> Result<()> {
-    use burn::tensor::DType;
-    use slm_core::model::Parameter;
     let mut short = None;
     encoder.encoder.clone().for_each_parameter(&mut |name, parameter| {
         let full = match parameter {
