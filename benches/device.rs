@@ -64,22 +64,26 @@ mod gpu {
         let model = held(CausalLm::init(config, 0, device)?, weights)?;
         let prompt: Vec<u32> = (0..length as u32).map(|i| i * 7919 % words).collect();
         // The first round compiles kernels and fills the memory that later ones use again.
-        let (mut prefill, mut answer) = (Vec::new(), Vec::new());
+        let (mut prefill, mut answer, mut host) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..1 + number(named, "rounds", 3)? {
             let mut cache = KvCache::new();
             let start = Instant::now();
-            let mut logits = read(&model, &prompt, &mut cache, device)?;
+            let mut logits = read(&model, &prompt, &mut cache, device)?.0;
             prefill.push(start.elapsed().as_secs_f64());
-            let start = Instant::now();
+            let (start, mut launching) = (Instant::now(), 0.0);
             for _ in 0..generate {
-                logits = read(&model, &[best(&logits)], &mut cache, device)?;
+                let (next, launched) = read(&model, &[best(&logits)], &mut cache, device)?;
+                launching += launched;
+                logits = next;
             }
             answer.push(start.elapsed().as_secs_f64());
+            host.push(launching);
         }
         let (prefill, answer) = (fastest(&prefill[1..]), fastest(&answer[1..]));
         Ok(json!({
             "engine": "slm", "weights": weights, "prompt": length, "generate": generate, "prefill_s": prefill,
             "prefill_tok_s": length as f64 / prefill, "decode_tok_s": generate as f64 / answer,
+            "launch_ms": 1e3 * fastest(&host[1..]) / generate as f64,
         }))
     }
 
@@ -102,11 +106,14 @@ mod gpu {
         Ok(model.cast(float))
     }
 
-    /// Logits after `ids`.
-    fn read(model: &CausalLm, ids: &[u32], cache: &mut KvCache, device: &Device) -> Outcome<Vec<f32>> {
+    /// Logits after `ids`, and the seconds until all that makes them was launched.
+    fn read(model: &CausalLm, ids: &[u32], cache: &mut KvCache, device: &Device) -> Outcome<(Vec<f32>, f64)> {
+        let start = Instant::now();
         let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [1, ids.len()]), device);
-        model.next_logits(ids, cache)?.try_into_vec_as::<f32>().map_err(|e| format!("{e:?}").into())
+        let logits = model.next_logits(ids, cache)?;
+        let launched = start.elapsed().as_secs_f64();
+        Ok((logits.try_into_vec_as::<f32>().map_err(|e| format!("{e:?}"))?, launched))
     }
 
     fn best(logits: &[f32]) -> u32 {
@@ -123,6 +130,23 @@ mod gpu {
             |tokens, heads| Tensor::<4>::random([1, tokens, heads, dim], Distribution::Default, device);
         let numbers: Vec<f32> = (0..inner * hidden).map(|i| (i as f32 * 0.0731).sin()).collect();
         let mut rows = Vec::new();
+        let words = config.vocab_size;
+        let head: Vec<f32> = (0..words * hidden).map(|i| (i as f32 * 0.0731).sin()).collect();
+        let x = matrix(1, hidden);
+        let dense =
+            Tensor::<2>::from_data(TensorData::new(head.clone(), [words, hidden]), device).cast(DType::F16);
+        let mut heads_of = |what: &str, run: &dyn Fn() -> Tensor<2>| -> Outcome<()> {
+            let figures = timed(run)?;
+            rows.push(json!({"tokens": 1, "operation": what, "host_us": figures[0], "us": figures[1]}));
+            Ok(())
+        };
+        heads_of("head, F16", &|| ops::dense_linear(x.clone(), &dense))?;
+        for format in ["int8-g64", "int4-g32"] {
+            let w = PackedTensor::quantize(&head, words, hidden, format.parse()?)?;
+            heads_of(&format!("head, {format}"), &|| {
+                ops::linear(x.clone(), &w).unwrap_or_else(|_| x.clone())
+            })?;
+        }
         for tokens in [1, 512] {
             let (x, w) = (matrix(tokens, hidden), matrix(inner, hidden));
             let mut time = |what: &str, run: &dyn Fn() -> Tensor<2>| -> Outcome<()> {

@@ -170,6 +170,27 @@ impl Message {
     }
 }
 
+/// Whether a tool has to be called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// The model chooses.
+    #[default]
+    Auto,
+    /// It calls any of them, once.
+    Required,
+    /// It calls the one of this name, once.
+    Function(String),
+}
+
+impl ToolChoice {
+    /// Whether the model chooses.
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// What is asked of a [`LanguageModel`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ChatRequest {
@@ -181,6 +202,9 @@ pub struct ChatRequest {
     /// Tools that the model may call, each `{"type": "function", "function": {..}}` with a JSON schema.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<serde_json::Value>,
+    /// Whether one of them has to be called.
+    #[serde(default, skip_serializing_if = "ToolChoice::is_auto")]
+    pub tool_choice: ToolChoice,
     /// Further variables of the chat template, such as `enable_thinking`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub template_variables: serde_json::Map<String, serde_json::Value>,
@@ -360,6 +384,28 @@ impl ChatResponse {
     }
 }
 
+/// A piece of what a model writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delta<'a> {
+    /// Of its thoughts, which come before the answer.
+    Reasoning(&'a str),
+    /// Of the answer; may be empty, as a sign of life.
+    Text(&'a str),
+}
+
+impl<'a> Delta<'a> {
+    /// What it adds to the answer; nothing where it is a thought.
+    pub fn text(self) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Reasoning(_) => "",
+        }
+    }
+}
+
+/// Called with each piece; [`ControlFlow::Break`] cancels.
+pub type OnDelta<'a> = dyn FnMut(Delta<'_>) -> ControlFlow<()> + 'a;
+
 /// Something that answers a chat request.
 pub trait LanguageModel {
     /// A short name for reports and logs.
@@ -378,6 +424,15 @@ pub trait LanguageModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<ChatResponse>;
+
+    /// Answers as [`LanguageModel::stream`], and hands out thoughts, too, as they come. A model that does not tell them
+    /// apart hands out its text alone; its thoughts, if any, are in the response.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::stream`].
+    fn stream_deltas(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> Result<ChatResponse> {
+        self.stream(request, &mut |text| on_delta(Delta::Text(text)))
+    }
 
     /// Answers `request` in one piece.
     ///
@@ -401,6 +456,14 @@ macro_rules! forward {
                 on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
             ) -> Result<ChatResponse> {
                 (**self).stream(request, on_text)
+            }
+
+            fn stream_deltas(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> Result<ChatResponse> {
+                (**self).stream_deltas(request, on_delta)
+            }
+
+            fn chat(&self, request: &ChatRequest) -> Result<ChatResponse> {
+                (**self).chat(request)
             }
         }
     )*};

@@ -13,8 +13,8 @@ pub mod nn;
 pub mod text;
 
 pub use chat::{
-    ChatRequest, ChatResponse, Citation, Confidence, Embedder, FinishReason, LanguageModel, Message, Role,
-    TokenLogprob, ToolCall, TopLogprob, Usage,
+    ChatRequest, ChatResponse, Citation, Confidence, Delta, Embedder, FinishReason, LanguageModel, Message,
+    OnDelta, Role, TokenLogprob, ToolCall, ToolChoice, TopLogprob, Usage,
 };
 pub use config::ModelConfig;
 pub use encoder::{CrossEncoder, TextEncoder};

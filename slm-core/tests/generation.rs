@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use slm_core::generate::{Batch, BatchRequest, Generated, Lookup, PrefixCache};
-use slm_core::{FinishReason, GenerationConfig, LocalModel, Result};
+use slm_core::{Delta, FinishReason, GenerationConfig, LocalModel, Result};
 
 fn model(family: &str) -> LocalModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(family);
@@ -133,7 +133,7 @@ fn a_prompt_is_cancelled_between_its_parts() -> Result<()> {
     let mut batch = Batch::new(&model).with_part(8);
     batch.push(7, model.prepare_ids(prompt(1, 40), &sampled(1))?)?;
     let mut calls = 0;
-    let mut stop = |_: u64, _: &str| {
+    let mut stop = |_: u64, _: Delta<'_>| {
         calls += 1;
         if calls == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
+use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, OnDelta, Usage};
 
 use crate::cascade::CascadeRoute;
 use crate::router::{OnText, deliver};
@@ -189,8 +189,17 @@ impl LanguageModel for CachedModel {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        let (response, from_memory) = self.through(request, || self.model.stream(request, on_text))?;
-        Ok(if from_memory { deliver(response, on_text) } else { response })
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        let (response, from_memory) =
+            self.through(request, || self.model.stream_deltas(request, on_delta))?;
+        Ok(if from_memory { deliver(response, on_delta) } else { response })
     }
 
     fn chat(&self, request: &ChatRequest) -> slm_core::Result<ChatResponse> {

@@ -100,7 +100,7 @@ fn cascade(local: &Model, larger: &Model, fallback: Fallback) -> slm_router::Res
 fn ask(cascade: &Cascade) -> slm_core::Result<(String, CascadeRoute, bool)> {
     let mut said = String::new();
     let cascaded = cascade.answer(&ChatRequest::question("?"), &mut |piece| {
-        said.push_str(piece);
+        said.push_str(piece.text());
         ControlFlow::Continue(())
     })?;
     assert_eq!(said, cascaded.response.text);

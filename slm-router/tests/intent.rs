@@ -3,12 +3,9 @@
 use burn::tensor::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use slm_core::{Embedder, LocalModel};
+use slm_core::generate::{PrefillState, PrefixCache, StatePooling};
+use slm_core::{ChatRequest, Embedder, LanguageModel, LocalModel};
 use slm_router::{Calibration, Error, IntentConfig, IntentDetector, Sample, Signal};
-use state::{PrefillState, StatePooling};
-
-#[path = "../benches/routing/state.rs"]
-mod state;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -144,7 +141,7 @@ fn the_state_of_the_answering_model_is_a_vector() -> Outcome {
     let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/base");
     let model = LocalModel::load(&base, &Device::flex())?;
     let mean = PrefillState::new(model.clone(), StatePooling::Mean);
-    let last = PrefillState::new(model, StatePooling::Last);
+    let last = PrefillState::new(model.clone(), StatePooling::Last);
     let sums: Vec<String> = (0..40).map(|n| format!("What is {n} plus {}?", n * 7 % 31)).collect();
     let lines: Vec<String> =
         (0..40).map(|n| format!("Triage this log line: ERROR E{n} disk {} is full", n * 5)).collect();
@@ -167,6 +164,14 @@ fn the_state_of_the_answering_model_is_a_vector() -> Outcome {
         }
     }
     assert_ne!(mean.embed(&["What is 1 plus 2?"])?, last.embed(&["What is 1 plus 2?"])?);
+    // What was read for the vector is not read again for the answer, which is the same.
+    let question = ChatRequest::question(lines[0].as_str());
+    let expected = model.chat(&question)?;
+    let keeping = LocalModel { prefixes: Some(PrefixCache::new(1000)), ..model.clone() };
+    PrefillState::new(keeping.clone(), StatePooling::Last).embed(&[&lines[0]])?;
+    let kept = keeping.prefixes.as_ref().map_or(0, PrefixCache::tokens);
+    assert_eq!(kept, model.prompt_ids(&question)?.len());
+    assert_eq!(keeping.chat(&question)?, expected);
     // Far longer than the context of 512.
     assert_eq!(mean.embed(&["long ".repeat(2000).as_str()])?[0].len(), mean.dimension());
     Ok(())

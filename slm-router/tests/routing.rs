@@ -94,7 +94,7 @@ fn library(model: &Model, config: RouteConfig) -> slm_router::Result<Route> {
 fn ask(router: &Router, question: &str) -> slm_core::Result<(slm_router::Routed, Vec<String>)> {
     let mut pieces = Vec::new();
     let routed = router.answer(&ChatRequest::question(question), &mut |piece| {
-        pieces.push(piece.to_owned());
+        pieces.push(piece.text().to_owned());
         ControlFlow::Continue(())
     })?;
     assert_eq!(pieces.concat(), routed.response.text);

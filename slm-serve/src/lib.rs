@@ -14,7 +14,7 @@ mod spans;
 pub use access::{Access, Caller, Refusal, digest, new_key};
 pub use api::{App, router};
 pub use config::ServeConfig;
-pub use engine::{Delta, Engine, EngineConfig, EngineModel};
+pub use engine::{Engine, EngineConfig, EngineModel};
 pub use error::{Error, Result};
 pub use journal::{Journal, Minute, Record};
 pub use metrics::Metrics;

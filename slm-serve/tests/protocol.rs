@@ -140,6 +140,14 @@ fn thoughts_come_before_the_answer_as_they_are_thought() {
     assert_eq!(json!(joined(&content)), message["content"]);
     assert!(reasoning.iter().all(|(at, _)| *at < content[0].0));
 
+    // Where tools are given, too.
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = with_template(folder.path(), &format!("{{#- <tool_call> #}}{TURNS}<think>\n"));
+    body["tools"] = tools();
+    let chunks = post(served.address, CHAT, &body).chunks();
+    let pieces = chunks.iter().filter(|c| c["choices"][0]["delta"]["reasoning_content"].is_string());
+    assert!(pieces.count() > 2, "{chunks:?}");
+
     // A schema is for the answer, not for the thoughts.
     let mut body = ask("Why?");
     body["max_tokens"] = 30.into();
@@ -219,7 +227,8 @@ fn encoder() -> PathBuf {
 /// Against what sentence-transformers made of the same texts, one of which is longer than the encoder reads.
 #[test]
 fn embeddings_and_their_tokens_are_those_of_sentence_transformers() {
-    let embedders = vec![EmbedderConfig { name: "encoder".into(), path: encoder() }];
+    let embedders =
+        vec![EmbedderConfig { name: "encoder".into(), path: Some(encoder()), ..Default::default() }];
     let served = serve(&ServeConfig { embedders, ..config() });
     let reference = std::fs::read(encoder().join("reference.json")).expect("the golden");
     let reference: Value = serde_json::from_slice(&reference).expect("JSON");

@@ -5,8 +5,10 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use serde_json::Value;
-use slm_core::{Embedder, TextEncoder};
+use serde_json::{Value, json};
+use slm_core::generate::{PrefillState, StatePooling};
+use slm_core::nn::KvCacheType;
+use slm_core::{Embedder, LocalModel, TextEncoder};
 use slm_router::{Calibration, IntentConfig, IntentDetector, Outcome, OutcomeConfig, OutcomeRouter, Sample};
 use slm_serve::{Registry, ServeConfig};
 use support::{Served, ask, base, post, serve};
@@ -21,9 +23,18 @@ fn encoder() -> PathBuf {
 
 type Texts = Vec<(String, Vec<f32>)>;
 
+fn minilm() -> Box<dyn Embedder> {
+    Box::new(TextEncoder::load(&encoder(), &Device::flex()).expect("the encoder loads"))
+}
+
+/// The states of the model that answers.
+fn states() -> Box<dyn Embedder> {
+    let base = LocalModel::load(&base(), &Device::flex()).expect("the base loads");
+    Box::new(PrefillState::new(base, StatePooling::Last).with_kv_cache(KvCacheType::F16))
+}
+
 /// Sixty texts of some forms, and their vectors.
-fn texts(forms: &[&str], first: usize) -> Texts {
-    let encoder = TextEncoder::load(&encoder(), &Device::flex()).expect("the encoder loads");
+fn texts(forms: &[&str], first: usize, encoder: &dyn Embedder) -> Texts {
     let all: Vec<String> =
         (first..first + 60).map(|n| forms[n % forms.len()].replace("{}", &n.to_string())).collect();
     let vectors = encoder.embed(&all.iter().map(String::as_str).collect::<Vec<_>>()).expect("vectors");
@@ -35,12 +46,13 @@ fn samples(texts: &Texts) -> Vec<Sample<'_>> {
 }
 
 /// A detector of both intents, calibrated to one stranger in ten.
-fn detector(path: &Path) {
-    let (loans, tyres) = (texts(&LOANS, 0), texts(&TYRES, 0));
+fn detector(path: &Path, encoder: &dyn Embedder) {
+    let (loans, tyres) = (texts(&LOANS, 0, encoder), texts(&TYRES, 0, encoder));
     let all: Vec<Sample<'_>> = [samples(&loans), samples(&tyres)].concat();
     let intents = [vec!["loans"; 60], vec!["tyres"; 60]].concat();
     let mut detector = IntentDetector::fit(&all, &intents, &IntentConfig::default()).expect("a detector");
-    let (held, strangers) = (texts(&[LOANS, TYRES].concat(), 100), texts(&OTHER, 100));
+    let held = texts(&[LOANS, TYRES].concat(), 100, encoder);
+    let strangers = texts(&OTHER, 100, encoder);
     let calibration = Calibration { max_false_accept: 0.1 };
     detector.calibrate(&samples(&held), &samples(&strangers), &calibration).expect("a threshold");
     detector.save(path).expect("it is written");
@@ -48,7 +60,7 @@ fn detector(path: &Path) {
 
 /// A router that foresees that extensions are too hard for the first model.
 fn gains(path: &Path) {
-    let loans = texts(&LOANS, 0);
+    let loans = texts(&LOANS, 0, minilm().as_ref());
     let outcome = |sample: &Sample<'static>| Outcome {
         sample: *sample,
         local_is_right: !sample.text.starts_with("Extend"),
@@ -86,7 +98,7 @@ fn asked(served: &Served, question: &str) -> Value {
 #[test]
 fn questions_go_where_their_vectors_lead() {
     let folder = tempfile::tempdir().expect("a folder");
-    detector(&folder.path().join("intents.json"));
+    detector(&folder.path().join("intents.json"), minilm().as_ref());
     let more = r#"
         [[models]]
         kind = "router"
@@ -123,7 +135,7 @@ fn questions_go_where_their_vectors_lead() {
 #[test]
 fn one_decision_is_made_on_each_question() {
     let folder = tempfile::tempdir().expect("a folder");
-    detector(&folder.path().join("intents.json"));
+    detector(&folder.path().join("intents.json"), minilm().as_ref());
     gains(&folder.path().join("gains.json"));
     let more = r#"
         [[models]]
@@ -155,4 +167,83 @@ fn one_decision_is_made_on_each_question() {
     let config = ServeConfig::load(&written(folder.path(), &more)).expect("it is understood");
     let error = Registry::load(&config).expect_err("it does not load").to_string();
     assert!(error.contains("no model of `actions` does \"retrieve\""), "{error}");
+}
+
+#[test]
+fn the_model_that_answers_says_by_its_state_whose_question_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    detector(&folder.path().join("intents.json"), states().as_ref());
+    let more = r#"
+        [[models]]
+        kind = "router"
+        name = "auto"
+        routes = [
+          { model = "books", detector = "intents.json", embedder = "states", intents = ["loans"] },
+          { model = "cars", detector = "intents.json", embedder = "states", intents = ["tyres"] },
+        ]
+        [[embedders]]
+        name = "states"
+        model = "books"
+        pooling = "last"
+    "#;
+    let config = ServeConfig::load(&written(folder.path(), more)).expect("it is understood");
+    let served = serve(&config);
+    for (question, route) in [("Is book B-207 on loan?", "books"), ("Which tyres fit car 212?", "cars")] {
+        assert_eq!(asked(&served, question)["slm"]["route"], route, "{question}");
+    }
+    let body = json!({"model": "states", "input": "Is book B-207 on loan?"});
+    let reply = post(served.address, "/v1/embeddings", &body).json();
+    assert_eq!(reply["data"][0]["embedding"].as_array().map(Vec::len), Some(states().dimension()));
+    assert!(reply["usage"]["prompt_tokens"].as_u64().is_some_and(|n| n > 5), "{reply}");
+    for (wrong, part) in [
+        (
+            more.replace("model = \"books\"\n        pooling", "model = \"auto\"\n        pooling"),
+            "no local model",
+        ),
+        (more.replace("model = \"books\"\n        pooling", "pooling"), "expected one of"),
+    ] {
+        let error =
+            ServeConfig::load(&written(folder.path(), &wrong)).expect_err("it is refused").to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// A model that is made of others passes on that a tool has to be called.
+#[test]
+fn a_tool_is_called_through_a_router() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let calling = folder.path().join("calling");
+    std::fs::create_dir(&calling).expect("a folder");
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(base().join(file), calling.join(file)).expect("it is copied");
+    }
+    let template = "{#- <tool_call> #}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}<|assistant|>";
+    std::fs::write(calling.join("chat_template.jinja"), template).expect("it is written");
+    let more = r#"
+        [[models]]
+        kind = "local"
+        name = "calling"
+        path = "calling"
+        [[models]]
+        kind = "triage"
+        name = "auto"
+        model = "calling"
+        embedder = "encoder"
+    "#;
+    let config = ServeConfig::load(&written(folder.path(), more)).expect("it is understood");
+    let served = serve(&config);
+    let mut body = ask("How warm is it in Rome?");
+    body["model"] = "auto".into();
+    body["max_tokens"] = 100.into();
+    body["tools"] = json!([{"type": "function", "function": {"name": "weather"}}]);
+    body["tool_choice"] = "required".into();
+    body["tools"][0]["function"]["parameters"] = json!({
+        "type": "object", "properties": {"place": {"type": "string", "maxLength": 6}},
+        "required": ["place"], "additionalProperties": false,
+    });
+    let reply = post(served.address, "/v1/chat/completions", &body).json();
+    let choice = &reply["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls", "{reply}");
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "weather", "{reply}");
+    assert_eq!(reply["slm"]["route"], "answer", "{reply}");
 }

@@ -1,7 +1,9 @@
 //! The text of an answer, taken apart: thoughts, what is said, and calls of tools.
 
+use std::ops::ControlFlow;
+
 use crate::Result;
-use crate::chat::{ChatRequest, ToolCall};
+use crate::chat::{ChatRequest, Delta, OnDelta, ToolCall};
 use crate::text::{ChatTemplate, ReasoningSplitter, ReasoningTags, ToolCallFormat, parse_tool_calls};
 
 /// Takes an answer apart while it comes.
@@ -16,11 +18,41 @@ pub(super) struct AnswerText {
     shown: usize,
 }
 
+/// What a piece of text adds to what is handed out.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Added to the thoughts, which come first.
+    pub(super) reasoning: String,
+    /// Added to the answer.
+    pub(super) text: String,
+}
+
+impl Shown {
+    pub(super) fn text(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.reasoning.is_empty() && self.text.is_empty()
+    }
+
+    /// Calls `on_delta` with what there is, or with an empty text.
+    pub(super) fn hand_out(&self, on_delta: &mut OnDelta<'_>) -> ControlFlow<()> {
+        if !self.reasoning.is_empty() {
+            on_delta(Delta::Reasoning(&self.reasoning))?;
+            if self.text.is_empty() {
+                return ControlFlow::Continue(());
+            }
+        }
+        on_delta(Delta::Text(&self.text))
+    }
+}
+
 /// The parts of a whole answer.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// The end of the text, which was held back.
-    pub(super) rest: String,
+    /// The end of the answer, which was held back.
+    pub(super) rest: Shown,
     /// All of the text.
     pub(super) text: String,
     pub(super) reasoning: Option<String>,
@@ -45,19 +77,23 @@ impl AnswerText {
     }
 
     /// Adds text; returns what can be shown.
-    pub(super) fn push(&mut self, piece: &str) -> String {
-        match &mut self.splitter {
+    pub(super) fn push(&mut self, piece: &str) -> Shown {
+        let reasoning = match &mut self.splitter {
             Some(splitter) => {
                 let split = splitter.push(piece);
                 self.reasoning.push_str(&split.reasoning);
                 self.content.push_str(&split.content);
+                split.reasoning
             }
-            None => self.content.push_str(piece),
-        }
+            None => {
+                self.content.push_str(piece);
+                String::new()
+            }
+        };
         let end = self.format.map_or(self.content.len(), |f| f.hold_from(&self.content));
-        let ready = self.content.get(self.shown..end).unwrap_or_default().to_owned();
+        let text = self.content.get(self.shown..end).unwrap_or_default().to_owned();
         self.shown = self.shown.max(end);
-        ready
+        Shown { reasoning, text }
     }
 
     /// The parts, once no text follows. A call that was cut short is text.
@@ -65,15 +101,16 @@ impl AnswerText {
     /// # Errors
     /// When something begins as a call, is `whole`, and is not one.
     pub(super) fn finish(mut self, whole: bool) -> Result<Parts> {
+        let mut parts = Parts::default();
         if let Some(splitter) = &mut self.splitter {
             let split = splitter.finish();
             self.reasoning.push_str(&split.reasoning);
             self.content.push_str(&split.content);
+            parts.rest.reasoning = split.reasoning;
         }
         let shown = self.content.get(..self.shown).unwrap_or_default().to_owned();
-        let mut parts = Parts::default();
         let unsaid = self.content.get(self.shown..).unwrap_or_default();
-        parts.rest = match self.format.filter(|_| whole) {
+        parts.rest.text = match self.format.filter(|_| whole) {
             Some(format) => {
                 let parsed = parse_tool_calls(&self.content, format)?;
                 parts.tool_calls = parsed.calls;
@@ -85,7 +122,7 @@ impl AnswerText {
             }
             None => unsaid.to_owned(),
         };
-        parts.text = shown + &parts.rest;
+        parts.text = shown + &parts.rest.text;
         parts.reasoning = self.splitter.map(|_| self.reasoning).filter(|r| !r.is_empty());
         Ok(parts)
     }

@@ -6,6 +6,7 @@ use super::local::to_values;
 use super::prepared::Prepared;
 use super::sequence::Sequence;
 use super::{Generated, GenerationConfig, LocalModel};
+use crate::chat::{Delta, OnDelta};
 use crate::model::Continuation;
 use crate::{Error, Result};
 
@@ -18,9 +19,11 @@ pub struct BatchRequest {
     pub config: GenerationConfig,
 }
 
-/// Called with a request's id and each piece of its text, as in [`LocalModel::generate`]; cancels that request by
+/// Called with a request's id and each piece that it adds, as in [`LanguageModel::stream_deltas`]; cancels that request by
 /// [`ControlFlow::Break`].
-pub type OnBatchText<'a> = dyn FnMut(u64, &str) -> ControlFlow<()> + 'a;
+///
+/// [`LanguageModel::stream_deltas`]: crate::LanguageModel::stream_deltas
+pub type OnBatchDelta<'a> = dyn FnMut(u64, Delta<'_>) -> ControlFlow<()> + 'a;
 
 /// Requests that are answered together, one pass over the weights at a time; they come and go between passes
 /// (continuous batching, Yu et al. 2022).
@@ -56,8 +59,14 @@ impl<'a> Batch<'a> {
 
     /// Reads at most `tokens` tokens of prompts in a pass: fewer make other answers wait less, more are read faster.
     #[must_use]
-    pub fn with_part(self, tokens: usize) -> Self {
-        Self { part: tokens.max(1), ..self }
+    pub fn with_part(mut self, tokens: usize) -> Self {
+        self.set_part(tokens);
+        self
+    }
+
+    /// The same from the next pass on.
+    pub fn set_part(&mut self, tokens: usize) {
+        self.part = tokens.max(1);
     }
 
     /// Requests being answered.
@@ -88,15 +97,15 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// Of a request, in its place. All of those in a pass that fails get the pass's error.
-    pub fn step(&mut self, on_text: &mut OnBatchText<'_>) -> Vec<(u64, Result<Generated>)> {
-        let failed = self.pass(on_text);
+    pub fn step(&mut self, on_delta: &mut OnBatchDelta<'_>) -> Vec<(u64, Result<Generated>)> {
+        let failed = self.pass(on_delta);
         let mut done = Vec::new();
         let mut running = Vec::with_capacity(self.active.len());
         for active in std::mem::take(&mut self.active) {
             match failed.iter().position(|(id, _)| *id == active.id) {
                 Some(_) => {}
                 None if active.sequence.is_running() => running.push(active),
-                None => done.push((active.id, active.sequence.finish(&mut |t| on_text(active.id, t)))),
+                None => done.push((active.id, active.sequence.finish(&mut |d| on_delta(active.id, d)))),
             }
         }
         self.active = running;
@@ -122,7 +131,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn pass(&mut self, on_text: &mut OnBatchText<'_>) -> Vec<(u64, Error)> {
+    fn pass(&mut self, on_delta: &mut OnBatchDelta<'_>) -> Vec<(u64, Error)> {
         self.plan();
         let mut taking: Vec<&mut Active<'a>> = self.active.iter_mut().filter(|a| a.now > 0).collect();
         if taking.is_empty() {
@@ -136,7 +145,7 @@ impl<'a> Batch<'a> {
         let logits = self.model.model.last_logits_of(&mut parts.collect::<Vec<_>>(), &wanted);
         let rows = logits.and_then(|logits| logits.map_or(Ok(Vec::new()), to_values));
         match rows {
-            Ok(mut rows) => advance(&mut taking, &wanted, &mut rows, on_text),
+            Ok(mut rows) => advance(&mut taking, &wanted, &mut rows, on_delta),
             Err(e) => {
                 let again = |a: &&mut Active<'a>| (a.id, Error::Request { reason: e.to_string() });
                 taking.iter().map(again).collect()
@@ -157,21 +166,21 @@ fn advance(
     taking: &mut [&mut Active<'_>],
     wanted: &[usize],
     mut rows: &mut [f32],
-    on_text: &mut OnBatchText<'_>,
+    on_delta: &mut OnBatchDelta<'_>,
 ) -> Vec<(u64, Error)> {
     let vocab = rows.len() / wanted.iter().sum::<usize>().max(1);
     let mut failed = Vec::new();
     for (Active { id, sequence, now }, wanted) in taking.iter_mut().zip(wanted) {
         if *wanted == 0 {
             sequence.pending.drain(..*now);
-            if on_text(*id, "").is_break() {
+            if on_delta(*id, Delta::Text("")).is_break() {
                 sequence.cancel();
             }
             continue;
         }
         let (own, after) = rows.split_at_mut(wanted * vocab);
         rows = after;
-        if let Err(e) = sequence.advance(own, &mut |t| on_text(*id, t)) {
+        if let Err(e) = sequence.advance(own, &mut |d| on_delta(*id, d)) {
             failed.push((*id, e));
         }
     }
@@ -208,7 +217,7 @@ impl LocalModel {
             if batch.is_empty() {
                 break;
             }
-            for (index, result) in batch.step(&mut |id, text| on_text(id as usize, text)) {
+            for (index, result) in batch.step(&mut |id, delta| on_text(id as usize, delta.text())) {
                 results[index as usize] = Some(result);
             }
         }
@@ -217,15 +226,11 @@ impl LocalModel {
     }
 
     /// Answers one request.
-    pub(super) fn answer(
-        &self,
-        request: Prepared,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Generated> {
+    pub(super) fn answer(&self, request: Prepared, on_delta: &mut OnDelta<'_>) -> Result<Generated> {
         let mut batch = Batch::new(self);
         batch.push(0, request)?;
         loop {
-            if let Some((_, result)) = batch.step(&mut |_, text| on_text(text)).pop() {
+            if let Some((_, result)) = batch.step(&mut |_, delta| on_delta(delta)).pop() {
                 return result;
             }
         }

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::logprobs::log_probability;
 use super::{Batch, GenerationConfig, Grammars, PrefixCache};
 use crate::chat::{
-    ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, TokenLogprob, ToolCall, Usage,
+    ChatRequest, ChatResponse, Confidence, FinishReason, LanguageModel, OnDelta, TokenLogprob, ToolCall,
+    Usage,
 };
 use crate::config::ids_of;
 use crate::gguf::{self, GgufFile};
@@ -215,7 +216,7 @@ impl LocalModel {
         config: &GenerationConfig,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        self.answer(self.prepare_ids(prompt.to_vec(), config)?, on_text)
+        self.answer(self.prepare_ids(prompt.to_vec(), config)?, &mut |delta| on_text(delta.text()))
     }
 
     /// Natural-log probability of each id but the first, given those before it.
@@ -282,7 +283,7 @@ pub(crate) fn to_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 }
 
 /// Ids as a batch of one, `[1, n]`.
-fn ids_tensor(ids: &[u32], device: &Device) -> Tensor<2, Int> {
+pub(super) fn ids_tensor(ids: &[u32], device: &Device) -> Tensor<2, Int> {
     let values: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
     let count = values.len();
     Tensor::from_data(TensorData::new(values, [1, count]), device)
@@ -299,6 +300,10 @@ impl LanguageModel for LocalModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<ChatResponse> {
-        Ok(self.answer(self.prepare(request)?, on_text)?.into_response(&self.name))
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> Result<ChatResponse> {
+        Ok(self.answer(self.prepare(request)?, on_delta)?.into_response(&self.name))
     }
 }

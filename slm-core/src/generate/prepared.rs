@@ -1,10 +1,10 @@
 //! A request made ready: all that can be done before the model reads it.
 
-use super::GenerationConfig;
 use super::answer::AnswerText;
 use super::constraint::Progress;
 use super::local::LocalModel;
 use super::sequence::Special;
+use super::{GenerationConfig, thoughts};
 use crate::chat::ChatRequest;
 use crate::{Error, Result};
 
@@ -46,12 +46,15 @@ impl LocalModel {
     /// Makes a chat ready.
     ///
     /// # Errors
-    /// When the template or the tokenizer fails, and as [`LocalModel::prepare_ids`].
+    /// When the template or the tokenizer fails, a tool has to be called that is not there or that the template cannot
+    /// call, and as [`LocalModel::prepare_ids`].
     pub fn prepare(&self, request: &ChatRequest) -> Result<Prepared> {
         let prompt = self.prompt(request)?;
         let ids = self.tokenizer.encode(&prompt, self.template.is_none())?;
         let answer = AnswerText::new(self.template.as_ref(), request, &prompt);
-        Ok(Prepared { answer: Some(answer), ..self.prepare_ids(ids, &request.generation)? })
+        let constraint = thoughts::constraint(request, self, &prompt)?;
+        let config = GenerationConfig { constraint, ..request.generation.clone() };
+        Ok(Prepared { answer: Some(answer), ..self.prepare_ids(ids, &config)? })
     }
 
     /// Makes a text to be continued ready.

@@ -1,20 +1,15 @@
 //! One answer in the making: what was read, what was said, and how it goes on.
 
-use std::ops::ControlFlow;
-
-use super::answer::{AnswerText, Parts};
+use super::answer::{AnswerText, Parts, Shown};
 use super::constraint::Progress;
 use super::logprobs::Recorder;
 use super::prepared::Prepared;
 use super::stop::StopBuffer;
 use super::{Generated, GenerationConfig, LocalModel, Sampler, lookup};
 use crate::Result;
-use crate::chat::FinishReason;
+use crate::chat::{FinishReason, OnDelta};
 use crate::nn::KvCache;
 use crate::text::TextStream;
-
-/// Called with each piece of text as soon as it is final, and with an empty one after a token that completes none.
-pub(super) type OnText<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
 
 /// Whether special tokens are part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +122,12 @@ impl<'a> Sequence<'a> {
 
     /// Goes on by the logits of the last [`Sequence::wanted`] positions, `[wanted, vocab]`: one token, and one more
     /// for each guess that came true.
-    pub(super) fn advance(&mut self, rows: &mut [f32], on_text: &mut OnText<'_>) -> Result<()> {
+    pub(super) fn advance(&mut self, rows: &mut [f32], on_delta: &mut OnDelta<'_>) -> Result<()> {
         let vocab = rows.len() / self.wanted();
         let guesses = self.pending.split_off(self.pending.len() - self.guessed);
         for (index, logits) in rows.chunks_exact_mut(vocab).enumerate() {
             let id = self.choose(logits)?;
-            self.take(id, on_text)?;
+            self.take(id, on_delta)?;
             if !self.is_running() || guesses.get(index) != Some(&id) {
                 break;
             }
@@ -177,7 +172,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Adds a token to the answer.
-    fn take(&mut self, id: u32, on_text: &mut OnText<'_>) -> Result<()> {
+    fn take(&mut self, id: u32, on_delta: &mut OnDelta<'_>) -> Result<()> {
         self.seen.push(id);
         if self.model.eos.contains(&id) {
             self.finish_reason = Some(FinishReason::Stop);
@@ -190,9 +185,9 @@ impl<'a> Sequence<'a> {
         let (ready, stopped) = self.buffer.push(&self.stream.push(id)?);
         let shown = match &mut self.answer {
             Some(answer) => answer.push(&ready),
-            None => ready,
+            None => Shown::text(ready),
         };
-        if on_text(&shown).is_break() {
+        if shown.hand_out(on_delta).is_break() {
             self.finish_reason = Some(FinishReason::Cancelled);
         } else if stopped || complete {
             self.finish_reason = Some(FinishReason::Stop);
@@ -203,7 +198,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// The finished answer, with the text that was held back.
-    pub(super) fn finish(mut self, on_text: &mut OnText<'_>) -> Result<Generated> {
+    pub(super) fn finish(mut self, on_delta: &mut OnDelta<'_>) -> Result<Generated> {
         let mut finish_reason = self.finish_reason.unwrap_or(FinishReason::Length);
         let rest = match finish_reason {
             FinishReason::Cancelled => String::new(),
@@ -216,15 +211,16 @@ impl<'a> Sequence<'a> {
             Some(mut answer) => {
                 let ready = answer.push(&rest);
                 let mut parts = answer.finish(finish_reason == FinishReason::Stop)?;
-                parts.rest.insert_str(0, &ready);
+                parts.rest.text.insert_str(0, &ready.text);
+                parts.rest.reasoning.insert_str(0, &ready.reasoning);
                 parts
             }
-            None => Parts { rest, text: self.buffer.into_text(), ..Parts::default() },
+            None => Parts { rest: Shown::text(rest), text: self.buffer.into_text(), ..Parts::default() },
         };
         if !parts.tool_calls.is_empty() {
             finish_reason = FinishReason::ToolCalls;
         }
-        if !parts.rest.is_empty() && on_text(&parts.rest).is_break() {
+        if !parts.rest.is_empty() && parts.rest.hand_out(on_delta).is_break() {
             finish_reason = FinishReason::Cancelled;
         }
         let confidence = self.recorder.as_ref().and_then(Recorder::confidence);

@@ -15,7 +15,6 @@
 mod intents;
 mod outcomes;
 mod questions;
-mod state;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,9 +24,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use slm_core::generate::{PrefillState, StatePooling};
 use slm_core::{Embedder, LocalModel, TextEncoder};
 use slm_router::IntentConfig;
-use state::{PrefillState, StatePooling};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 

@@ -9,7 +9,7 @@ pub use config::{CascadeConfig, Fallback};
 pub use counters::CascadeStats;
 use counters::Counters;
 use serde::{Deserialize, Serialize};
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
+use slm_core::{ChatRequest, ChatResponse, Delta, FinishReason, LanguageModel, OnDelta, Usage};
 
 use crate::router::{OnText, deliver};
 use crate::trust::{AnswerSignals, TrustModel};
@@ -133,7 +133,7 @@ impl Cascade {
     ///
     /// # Errors
     /// When the local model fails, it does not report any signal, or the larger one fails and cannot be replaced.
-    pub fn answer(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<Cascaded> {
+    pub fn answer(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> slm_core::Result<Cascaded> {
         let held = if self.straight.as_ref().is_some_and(|straight| straight(request)) {
             let reason = "asked the larger model straight away".to_owned();
             Held {
@@ -149,10 +149,10 @@ impl Cascade {
         };
         let cascaded = match held {
             Held { response: Some(response), trust: Some(trust), reason, .. } if trust >= self.threshold => {
-                let response = deliver(response, on_text);
+                let response = deliver(response, on_delta);
                 Cascaded { response, route: CascadeRoute::Local, trust: Some(trust), failure: None, reason }
             }
-            held => self.escalate(request, held, on_text)?,
+            held => self.escalate(request, held, on_delta)?,
         };
         let cascaded = with_route(cascaded);
         self.counters.count(&cascaded);
@@ -185,11 +185,16 @@ impl Cascade {
         Ok(Held { was_asked: true, response: Some(response), trust: Some(trust), usage, cost, reason })
     }
 
-    fn escalate(&self, request: &ChatRequest, held: Held, on_text: OnText<'_>) -> slm_core::Result<Cascaded> {
+    fn escalate(
+        &self,
+        request: &ChatRequest,
+        held: Held,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<Cascaded> {
         let mut handed_over = false;
-        let asked = self.larger.stream(request, &mut |piece| {
-            handed_over |= !piece.is_empty();
-            on_text(piece)
+        let asked = self.larger.stream_deltas(request, &mut |piece| {
+            handed_over |= piece != Delta::Text("");
+            on_delta(piece)
         });
         let failure = match asked {
             Ok(mut response) => {
@@ -219,7 +224,7 @@ impl Cascade {
                 (response, CascadeRoute::Abstained)
             }
         };
-        let response = deliver(response, on_text);
+        let response = deliver(response, on_delta);
         Ok(Cascaded { response, route, trust: held.trust, failure: Some(failure), reason })
     }
 }
@@ -245,6 +250,14 @@ impl LanguageModel for Cascade {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.answer(request, on_text).map(|cascaded| cascaded.response)
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        self.answer(request, on_delta).map(|cascaded| cascaded.response)
     }
 }

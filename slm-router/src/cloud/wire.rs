@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use slm_core::generate::{Constraint, GenerationConfig};
-use slm_core::{ChatRequest, Message};
+use slm_core::{ChatRequest, Message, ToolChoice};
 
 use super::CloudConfig;
 
@@ -33,6 +33,7 @@ pub(super) fn body(
     }
     if !request.tools.is_empty() {
         body.insert("tools".into(), json!(request.tools));
+        tool_choice(&request.tool_choice, &mut body);
     }
     for (field, value) in &config.extra {
         body.insert(field.clone(), value.clone());
@@ -65,6 +66,15 @@ fn sampling(generation: &GenerationConfig, body: &mut Map<String, Value>) {
     if !generation.stop.is_empty() {
         body.insert("stop".into(), json!(generation.stop));
     }
+}
+
+fn tool_choice(choice: &ToolChoice, body: &mut Map<String, Value>) {
+    let choice = match choice {
+        ToolChoice::Required => json!("required"),
+        ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
+        _ => return,
+    };
+    body.insert("tool_choice".into(), choice);
 }
 
 fn response_format(constraint: &Constraint) -> slm_core::Result<Value> {
@@ -155,6 +165,15 @@ mod tests {
                 "response_format": {"type": "json_object"}, "reasoning_effort": "low",
             })
         );
+        request.tools = vec![json!({"type": "function", "function": {"name": "look"}})];
+        for (choice, sent) in [
+            (ToolChoice::Auto, Value::Null),
+            (ToolChoice::Required, json!("required")),
+            (ToolChoice::Function("look".into()), json!({"type": "function", "function": {"name": "look"}})),
+        ] {
+            request.tool_choice = choice;
+            assert_eq!(body(&request, &config, &str::to_owned)?["tool_choice"], sent);
+        }
         request.generation.constraint = Some(Constraint::Regex("a+".into()));
         assert!(body(&request, &config, &str::to_owned).is_err());
         Ok(())

@@ -13,7 +13,7 @@ pub use counters::RouterStats;
 pub use decision::{Decision, Escalation, RouteKind, RouteScore, Routed};
 use detector::VectorsOf;
 pub use detector::{RouteDetector, SharedEmbedder};
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Usage};
+use slm_core::{ChatRequest, ChatResponse, Delta, FinishReason, LanguageModel, OnDelta, Usage};
 
 use crate::{Error, Result};
 
@@ -144,7 +144,7 @@ impl Router {
     ///
     /// # Errors
     /// When the model asked fails, or does not report the log-probabilities that its route's floor needs.
-    pub fn answer(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<Routed> {
+    pub fn answer(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> slm_core::Result<Routed> {
         let decision = self.route(request.last_user())?;
         let chosen = match decision.route {
             RouteKind::Route(index) => self.routes.get(index).map(|route| (index, route)),
@@ -152,7 +152,7 @@ impl Router {
         };
         let (mut escalation, mut usage) = (None, Usage::default());
         if let Some((index, route)) = chosen {
-            match route.attempt(request, on_text)? {
+            match route.attempt(request, on_delta)? {
                 Attempt::Stands(response) => {
                     let response = *response;
                     let answered_by = RouteKind::Route(index);
@@ -162,8 +162,8 @@ impl Router {
             }
         }
         let mut response = match &self.larger {
-            Some(model) => model.stream(request, on_text)?,
-            None => deliver(ChatResponse::abstained(&self.config.name, &self.config.abstain_text), on_text),
+            Some(model) => model.stream_deltas(request, on_delta)?,
+            None => deliver(ChatResponse::abstained(&self.config.name, &self.config.abstain_text), on_delta),
         };
         response.usage += usage;
         Ok(self.counted(Routed { response, decision, answered_by: self.last_resort(), escalation }))
@@ -191,9 +191,12 @@ impl Router {
 }
 
 impl Route {
-    fn attempt(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<Attempt> {
+    fn attempt(&self, request: &ChatRequest, on_delta: &mut OnDelta<'_>) -> slm_core::Result<Attempt> {
         if self.config.delivery == Delivery::Streamed {
-            return self.model.stream(request, on_text).map(|response| Attempt::Stands(Box::new(response)));
+            return self
+                .model
+                .stream_deltas(request, on_delta)
+                .map(|response| Attempt::Stands(Box::new(response)));
         }
         let mut response = match self.config.min_mean_logprob {
             None => self.model.chat(request)?,
@@ -218,7 +221,7 @@ impl Route {
         if !request.generation.logprobs {
             response.logprobs = None;
         }
-        Ok(Attempt::Stands(Box::new(deliver(response, on_text))))
+        Ok(Attempt::Stands(Box::new(deliver(response, on_delta))))
     }
 
     /// Mean log-probability of an answer; an answer without a token has none, and counts as the least certain.
@@ -235,9 +238,11 @@ impl Route {
     }
 }
 
-/// Hands over a finished answer in one piece.
-pub(crate) fn deliver(mut response: ChatResponse, on_text: OnText<'_>) -> ChatResponse {
-    if !response.text.is_empty() && on_text(&response.text).is_break() {
+/// Hands over a finished answer, its thoughts first.
+pub(crate) fn deliver(mut response: ChatResponse, on_delta: &mut OnDelta<'_>) -> ChatResponse {
+    let thoughts = response.reasoning.as_deref().unwrap_or_default();
+    let pieces = [(thoughts, Delta::Reasoning(thoughts)), (&response.text, Delta::Text(&response.text))];
+    if pieces.into_iter().any(|(text, piece)| !text.is_empty() && on_delta(piece).is_break()) {
         response.finish_reason = FinishReason::Cancelled;
     }
     response
@@ -249,6 +254,14 @@ impl LanguageModel for Router {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.answer(request, on_text).map(|routed| routed.response)
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        self.answer(request, on_delta).map(|routed| routed.response)
     }
 }

@@ -1,6 +1,6 @@
 //! [`ChainOfThought`]: think first, then answer.
 
-use slm_core::{ChatRequest, ChatResponse, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, LanguageModel, OnDelta};
 
 use super::with_question;
 use crate::SharedModel;
@@ -42,6 +42,17 @@ impl LanguageModel for ChainOfThought {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        if !request.tool_choice.is_auto() {
+            return self.model.stream_deltas(request, on_delta);
+        }
         let asked = with_question(request, format!("{}\n\n{}", request.last_user(), self.instruction));
         let mut response = self.model.chat(&asked)?;
         if let Some((thoughts, answer)) = response.text.rsplit_once(&self.mark) {
@@ -51,6 +62,6 @@ impl LanguageModel for ChainOfThought {
             response.reasoning = Some(format!("{before}{}", thoughts.trim()));
             response.text = answer;
         }
-        Ok(deliver(response, on_text))
+        Ok(deliver(response, on_delta))
     }
 }

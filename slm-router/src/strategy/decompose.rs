@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
-use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, Citation, Delta, FinishReason, LanguageModel, OnDelta};
 
 use super::{Spent, split_question, with_question};
 use crate::router::{OnText, deliver};
@@ -119,15 +119,17 @@ impl Decompose {
         request: &ChatRequest,
         plan: Vec<String>,
         spent: &mut Spent,
-        on_text: OnText<'_>,
+        on_delta: &mut OnDelta<'_>,
     ) -> slm_core::Result<Option<(Vec<Step>, Vec<Citation>)>> {
         let (mut steps, mut citations) = (Vec::<Step>::new(), Vec::new());
         for step in plan {
-            if on_text("").is_break() {
+            if on_delta(Delta::Text("")).is_break() {
                 return Ok(None);
             }
             let question = as_question(&with_answers(&step, &steps));
-            let response = self.parts.chat(&with_question(request, question.clone()))?;
+            // What a step calls would be lost.
+            let asked = ChatRequest { tools: Vec::new(), ..with_question(request, question.clone()) };
+            let response = self.parts.chat(&asked)?;
             spent.add(&response);
             let answer = (response.finish_reason != FinishReason::Abstained).then_some(response.text);
             citations.extend(response.citations);
@@ -143,24 +145,39 @@ impl LanguageModel for Decompose {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        if !request.tool_choice.is_auto() {
+            return self.parts.stream_deltas(request, on_delta);
+        }
         let mut spent = Spent::default();
         let plan = self.plan(request, &mut spent)?;
         if plan.len() < 2 || plan.len() > self.config.max_steps {
-            let response = self.parts.stream(request, on_text)?;
+            let response = self.parts.stream_deltas(request, on_delta)?;
             spent.add(&response);
             return Ok(spent.book(response));
         }
-        let Some((steps, citations)) = self.follow(request, plan, &mut spent, on_text)? else {
+        let Some((steps, citations)) = self.follow(request, plan, &mut spent, on_delta)? else {
             let cancelled = ChatResponse::new("", self.name(), FinishReason::Cancelled, spent.usage);
             return Ok(spent.book(cancelled));
         };
         let reasoning = told(&steps);
         if steps.iter().all(|step| step.answer.is_none()) {
             let withheld = ChatResponse::abstained(self.name(), &self.config.abstain_text);
-            return Ok(deliver(spent.book(ChatResponse { reasoning: Some(reasoning), ..withheld }), on_text));
+            return Ok(deliver(
+                spent.book(ChatResponse { reasoning: Some(reasoning), ..withheld }),
+                on_delta,
+            ));
         }
         let question = format!("{}\n\n{reasoning}\nQuestion: {}", self.config.compose, request.last_user());
-        let composed = self.composer.stream(&with_question(request, question), on_text)?;
+        let composed =
+            self.composer.stream(&with_question(request, question), &mut |t| on_delta(Delta::Text(t)))?;
         spent.add(&composed);
         Ok(spent.book(ChatResponse { reasoning: Some(reasoning), citations, ..composed }))
     }

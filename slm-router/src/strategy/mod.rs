@@ -1,4 +1,4 @@
-//! Ways to a better answer: models around models.
+//! Ways to a better answer: models around models. A request that forces the call of a tool goes to the inner model as it is.
 
 mod chain_of_thought;
 mod compare;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, Delta, FinishReason, LanguageModel, OnDelta};
 
 use super::Spent;
 use crate::router::{OnText, deliver};
@@ -79,13 +79,24 @@ impl LanguageModel for SelfConsistency {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        if !request.tool_choice.is_auto() {
+            return self.model.stream_deltas(request, on_delta);
+        }
         let mut asked = request.clone();
         asked.generation.temperature = self.config.temperature;
         let (mut spent, mut groups) =
             (Spent::default(), BTreeMap::<Option<String>, Vec<ChatResponse>>::new());
         for sample in 0..self.config.samples {
             // The caller may cancel between answers.
-            if sample > 0 && on_text("").is_break() {
+            if sample > 0 && on_delta(Delta::Text("")).is_break() {
                 let cancelled = ChatResponse::new("", self.name(), FinishReason::Cancelled, spent.usage);
                 return Ok(spent.book(cancelled));
             }
@@ -111,7 +122,7 @@ impl LanguageModel for SelfConsistency {
                 ..ChatResponse::abstained(self.name(), "I don't know.")
             };
         }
-        Ok(deliver(spent.book(response), on_text))
+        Ok(deliver(spent.book(response), on_delta))
     }
 }
 

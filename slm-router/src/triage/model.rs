@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slm_core::{ChatRequest, ChatResponse, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, LanguageModel, OnDelta};
 
 use super::{Action, Triage, Triaged};
 use crate::router::{OnText, deliver};
@@ -67,15 +67,15 @@ impl TriageModel {
     pub fn answer(
         &self,
         request: &ChatRequest,
-        on_text: OnText<'_>,
+        on_delta: &mut OnDelta<'_>,
     ) -> slm_core::Result<(ChatResponse, Triaged)> {
         let triaged = self.triage.decide_text(request.last_user(), self.embedder.as_ref())?;
         let mut response = match (triaged.action, self.others.get(&triaged.action)) {
-            (_, Some(model)) => model.stream(request, on_text)?,
+            (_, Some(model)) => model.stream_deltas(request, on_delta)?,
             (Action::Abstain, None) => {
-                deliver(ChatResponse::abstained(self.name(), &self.abstain_text), on_text)
+                deliver(ChatResponse::abstained(self.name(), &self.abstain_text), on_delta)
             }
-            (_, None) => self.direct.stream(request, on_text)?,
+            (_, None) => self.direct.stream_deltas(request, on_delta)?,
         };
         let (name, inner) = (triaged.action.name(), response.route.take());
         response.route = Some(inner.map_or_else(|| name.to_owned(), |inner| format!("{name}: {inner}")));
@@ -89,6 +89,14 @@ impl LanguageModel for TriageModel {
     }
 
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.answer(request, on_text).map(|(response, _)| response)
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
+        self.answer(request, on_delta).map(|(response, _)| response)
     }
 }

@@ -17,9 +17,7 @@ use super::parameters::{Parameters, UsageBody, or_default};
 use super::request::Incoming;
 use super::run::{Answer, Outcome, Piece, Task, wire_reason};
 use super::stream::{Frames, event_stream};
-use super::thoughts::behind_thoughts;
-use super::tool_choice::ToolChoice;
-use crate::engine::Delta;
+use super::tool_choice;
 use crate::registry::{Entry, now};
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +48,7 @@ pub(super) struct Head {
 }
 
 pub(super) async fn chat(State(app): State<Arc<App>>, incoming: Incoming) -> Result<Response, ApiError> {
-    let body: ChatBody = incoming.json()?;
+    let mut body: ChatBody = incoming.json()?;
     let parameters = &body.parameters;
     let entry = app.entry(parameters.model())?;
     let answers = parameters.answers()?;
@@ -63,18 +61,15 @@ pub(super) async fn chat(State(app): State<Arc<App>>, incoming: Incoming) -> Res
     if body.functions.is_some() {
         return Err(ApiError::parameter("functions", "superseded by `tools`"));
     }
-    let choice = ToolChoice::read(body.tool_choice.as_ref())?;
-    if let Some(call) = choice.constraint(&body.tools, &entry)? {
-        generation.constraint = Some(call);
-    }
-    let mut request = ChatRequest {
+    let tool_choice = tool_choice::read(body.tool_choice.as_ref(), &mut body.tools)?;
+    let request = ChatRequest {
         messages: messages::messages(body.messages)?,
-        tools: if choice == ToolChoice::None { Vec::new() } else { body.tools },
+        tools: body.tools,
+        tool_choice,
         template_variables: body.chat_template_kwargs.unwrap_or_default(),
         user: Some(incoming.tenant(parameters.user.as_deref())),
         generation,
     };
-    behind_thoughts(&mut request, &entry)?;
     let head = Head {
         id: app.new_id("chatcmpl"),
         created: now(),
@@ -114,14 +109,8 @@ fn start(
         };
         let mut request = request.clone();
         request.generation.seed = request.generation.seed.wrapping_add(index as u64);
-        let (model, engine) = (Arc::clone(&head.entry.model), head.entry.engine.clone());
-        task.start(move |on_delta| {
-            let response = match engine {
-                Some(engine) => engine.stream_deltas(&request, on_delta)?,
-                None => model.stream(&request, &mut |text| on_delta(Delta::Text(text)))?,
-            };
-            Ok(Answer::from(response))
-        });
+        let model = Arc::clone(&head.entry.model);
+        task.start(move |on_delta| Ok(Answer::from(model.stream_deltas(&request, on_delta)?)));
     }
     Ok(pieces)
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use slm_core::{GenerationConfig, LanguageModel, TokenLogprob};
+use slm_core::{Delta, GenerationConfig, LanguageModel, TokenLogprob};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::App;
@@ -17,7 +17,7 @@ use super::parameters::{Parameters, UsageBody, or_default};
 use super::request::Incoming;
 use super::run::{Answer, Outcome, Piece, Task, wire_reason};
 use super::stream::{Frames, event_stream};
-use crate::engine::{Delta, EngineModel};
+use crate::engine::EngineModel;
 use crate::registry::now;
 
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,6 @@ mod request;
 mod run;
 mod service;
 mod stream;
-mod thoughts;
 mod tool_choice;
 
 use std::path::PathBuf;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use slm_core::{ChatResponse, FinishReason, Usage};
+use slm_core::{ChatResponse, Delta, FinishReason, OnDelta, Usage};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::App;
 use super::error::ApiError;
 use crate::access::Caller;
-use crate::engine::{Delta, Meter, Metered, OnDelta};
+use crate::engine::{Meter, Metered};
 use crate::journal::Record;
 use crate::metrics::Finished;
 use crate::registry::{Entry, now};

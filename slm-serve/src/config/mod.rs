@@ -87,7 +87,7 @@ impl ServeConfig {
 
     fn for_each_path(&mut self, f: &mut dyn FnMut(&mut PathBuf)) {
         self.models.iter_mut().for_each(|m| m.for_each_path(f));
-        self.embedders.iter_mut().for_each(|e| f(&mut e.path));
+        self.embedders.iter_mut().filter_map(|e| e.path.as_mut()).for_each(&mut *f);
         self.rerankers.iter_mut().for_each(|r| f(&mut r.path));
     }
 
@@ -116,6 +116,7 @@ impl ServeConfig {
             );
             return Err(Error::config("keys", reason));
         }
+        self.embedders.iter().try_for_each(|e| e.check(&self.models))?;
         self.keys.iter().try_for_each(KeyConfig::check)?;
         self.limits.check()
     }

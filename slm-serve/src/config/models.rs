@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use slm_core::generate::StatePooling;
 use slm_eval::CostModel;
 use slm_rag::{ExtractiveConfig, GroundedConfig};
 
 use super::{CascadeEntry, CloudEntry, RouterEntry, TriageEntry};
 use crate::engine::EngineConfig;
+use crate::{Error, Result};
 
 /// Something that answers under a name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,14 +161,35 @@ pub struct GroundedEntry {
     pub grounding: GroundedConfig,
 }
 
-/// An encoder for embeddings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What makes embeddings: an encoder of its own, or a model that answers anyway. One of `path` and `model` is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EmbedderConfig {
     /// Name in requests.
     pub name: String,
     /// A sentence-transformers directory.
-    pub path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Name of a local model: its state after it has read a question is the question's vector, and the answer goes on from
+    /// it. The embedder stands for those who come below that model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How the states of the model become a vector.
+    pub pooling: StatePooling,
+}
+
+impl EmbedderConfig {
+    pub(super) fn check(&self, models: &[ModelEntry]) -> Result<()> {
+        let is_local =
+            |name: &str| models.iter().any(|m| matches!(m, ModelEntry::Local(l) if l.name == name));
+        let reason = match (&self.path, &self.model) {
+            (Some(_), None) => return Ok(()),
+            (None, Some(model)) if is_local(model) => return Ok(()),
+            (None, Some(model)) => format!("there is no local model \"{model}\""),
+            _ => "expected one of `path` and `model`".to_owned(),
+        };
+        Err(Error::config(format!("embedders.{}", self.name), reason))
+    }
 }
 
 /// A cross-encoder for reranking.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use slm_core::Result;
 use slm_core::generate::{Generated, Prepared};
+use slm_core::{Delta, OnDelta, Result};
 
 use super::LOOK;
 use super::meter::Meter;
@@ -25,7 +25,7 @@ pub(super) struct Job {
 pub(super) struct Reply {
     events: Sender<Event>,
     cancelled: Arc<AtomicBool>,
-    /// Text was handed over: somebody waits for the next.
+    /// Something was handed over: somebody waits for the next.
     answering: AtomicBool,
     /// Tokens of the cache that are set aside for it.
     pub(super) reserved: usize,
@@ -36,6 +36,8 @@ pub(super) struct Reply {
 
 #[derive(Debug)]
 enum Event {
+    /// A thought.
+    Reasoning(String),
     /// Text; may be empty, as a sign of life.
     Text(String),
     Done {
@@ -74,18 +76,22 @@ impl Reply {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Hands over a piece of text; breaks where nobody waits for it any more.
-    pub(super) fn text(&self, text: &str) -> ControlFlow<()> {
-        if !text.is_empty() {
+    /// Hands over a piece; breaks where nobody waits for it any more.
+    pub(super) fn delta(&self, delta: Delta<'_>) -> ControlFlow<()> {
+        if delta != Delta::Text("") {
             self.answering.store(true, Ordering::Relaxed);
         }
-        if self.is_cancelled() || self.events.send(Event::Text(text.to_owned())).is_err() {
+        let event = match delta {
+            Delta::Reasoning(text) => Event::Reasoning(text.to_owned()),
+            Delta::Text(text) => Event::Text(text.to_owned()),
+        };
+        if self.is_cancelled() || self.events.send(event).is_err() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     }
 
-    /// Whether text was handed over.
+    /// Whether something was handed over.
     pub(super) fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed)
     }
@@ -112,19 +118,20 @@ impl Reply {
 }
 
 impl Ticket {
-    /// Waits for the answer and hands its text on; `None` where the engine ended before.
-    pub(super) fn wait(self, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Option<Result<Generated>> {
+    /// Waits for the answer and hands its pieces on; `None` where the engine ended before.
+    pub(super) fn wait(self, on_delta: &mut OnDelta<'_>) -> Option<Result<Generated>> {
         loop {
-            let text = match self.events.recv_timeout(LOOK) {
-                Ok(Event::Text(text)) => text,
-                Err(RecvTimeoutError::Timeout) => String::new(),
+            let flow = match self.events.recv_timeout(LOOK) {
+                Ok(Event::Reasoning(text)) => on_delta(Delta::Reasoning(&text)),
+                Ok(Event::Text(text)) => on_delta(Delta::Text(&text)),
+                Err(RecvTimeoutError::Timeout) => on_delta(Delta::Text("")),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Ok(Event::Done { result, queued, busy }) => {
                     Meter::add(queued, busy);
                     return Some(result);
                 }
             };
-            if on_text(&text).is_break() {
+            if flow.is_break() {
                 self.cancelled.store(true, Ordering::Relaxed);
             }
         }

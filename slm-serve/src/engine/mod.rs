@@ -1,6 +1,5 @@
 //! [`Engine`]: one local model and its adapters, answering many requests at once on a thread of its own.
 
-mod delta;
 mod job;
 mod meter;
 mod pace;
@@ -12,7 +11,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use delta::{Delta, OnDelta};
 use job::{Job, Ticket};
 pub use meter::{Meter, Metered};
 use queue::FairQueue;
@@ -20,7 +18,7 @@ use scheduler::Gauges;
 use serde::{Deserialize, Serialize};
 use slm_core::generate::{Generated, PrefixCache, Prepared};
 use slm_core::nn::KvCacheType;
-use slm_core::{ChatRequest, ChatResponse, GenerationConfig, LanguageModel, LocalModel};
+use slm_core::{ChatRequest, ChatResponse, GenerationConfig, LanguageModel, LocalModel, OnDelta};
 use slm_lora::LoraAdapter;
 
 use crate::{Error, Result};
@@ -172,6 +170,11 @@ impl Engine {
         Some(EngineModel { engine: Arc::clone(self), variant })
     }
 
+    /// How it was set up.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
     /// What it is doing now.
     pub fn status(&self) -> EngineStatus {
         let state = self.shared.lock();
@@ -260,7 +263,7 @@ impl EngineModel {
         on_text: &mut dyn FnMut(&str) -> std::ops::ControlFlow<()>,
     ) -> slm_core::Result<Generated> {
         let request = self.local().prepare_ids(ids, &self.configured(config))?;
-        self.answer(request, user, on_text)
+        self.answer(request, user, &mut |delta| on_text(delta.text()))
     }
 
     fn configured(&self, config: &GenerationConfig) -> GenerationConfig {
@@ -271,12 +274,12 @@ impl EngineModel {
         &self,
         request: Prepared,
         user: Option<&str>,
-        on_text: &mut dyn FnMut(&str) -> std::ops::ControlFlow<()>,
+        on_delta: &mut OnDelta<'_>,
     ) -> slm_core::Result<Generated> {
         let name = self.name();
         let ticket = self.engine.submit(self.variant, request, user.unwrap_or_default());
         let ticket = ticket.map_err(|e| e.of_model(name))?;
-        ticket.wait(on_text).unwrap_or_else(|| Err(Error::Stopped { name: name.into() }.of_model(name)))
+        ticket.wait(on_delta).unwrap_or_else(|| Err(Error::Stopped { name: name.into() }.of_model(name)))
     }
 }
 
@@ -290,9 +293,17 @@ impl LanguageModel for EngineModel {
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> std::ops::ControlFlow<()>,
     ) -> slm_core::Result<ChatResponse> {
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
         let request = ChatRequest { generation: self.configured(&request.generation), ..request.clone() };
         let prepared = self.local().prepare(&request)?;
-        let made = self.answer(prepared, request.user.as_deref(), on_text)?;
+        let made = self.answer(prepared, request.user.as_deref(), on_delta)?;
         Ok(made.into_response(self.name()))
     }
 }

@@ -94,9 +94,8 @@ impl Scheduler {
         let mut pace = Pace::new(self.config.prompt_part, limit);
         while self.let_in(&mut batches, &mut running) {
             let passes = batches.iter().filter(|b| !b.is_empty()).count();
-            for (batch, variant) in batches.iter_mut().zip(&self.variants).filter(|(b, _)| !b.is_empty()) {
-                let part = pace.part(running.answering(), passes);
-                *batch = std::mem::replace(batch, Batch::new(variant)).with_part(part);
+            for batch in batches.iter_mut().filter(|b| !b.is_empty()) {
+                batch.set_part(pace.part(running.answering(), passes));
                 if let Some(pass) = self.step(batch, &mut running) {
                     pace.saw(pass);
                 }
@@ -161,9 +160,9 @@ impl Scheduler {
         let (cached, was_answering) = (batch.cached_tokens(), running.answering_ids());
         let replies = &mut running.replies;
         let mut taken = Vec::with_capacity(batch.len());
-        let done = batch.step(&mut |id, text| {
+        let done = batch.step(&mut |id, delta| {
             taken.push(id);
-            replies.get(&id).map_or(ControlFlow::Break(()), |reply| reply.text(text))
+            replies.get(&id).map_or(ControlFlow::Break(()), |reply| reply.delta(delta))
         });
         let time = began.elapsed();
         let share = time / count;

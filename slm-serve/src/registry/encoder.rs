@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use slm_core::generate::PrefillState;
 use slm_core::{Embedder, TextEncoder, Tokenizer};
 
 use crate::Result;
@@ -19,12 +20,8 @@ pub struct Encoder {
     counter: Option<Arc<Counter>>,
 }
 
-/// Counts as the encoder reads: with its special tokens and its prompt, up to its longest text.
-struct Counter {
-    tokenizer: Tokenizer,
-    prompt: String,
-    max_length: usize,
-}
+/// How many tokens are read of a text.
+type Counter = dyn Fn(&str) -> slm_core::Result<usize> + Send + Sync;
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,12 +41,20 @@ impl Encoder {
     /// When a file is missing, corrupt or does not fit the others.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let encoder = TextEncoder::load(path, device)?;
-        let counter = Counter {
-            tokenizer: Tokenizer::load_directory(path)?,
-            prompt: encoder.prompt.clone(),
-            max_length: encoder.max_length,
+        let tokenizer = Tokenizer::load_directory(path)?;
+        let (prompt, max_length) = (encoder.prompt.clone(), encoder.max_length);
+        let counter = move |text: &str| {
+            let ids = tokenizer.encode(&format!("{prompt}{text}"), true)?;
+            Ok(ids.len().min(max_length))
         };
         Ok(Self { model: Arc::new(encoder), counter: Some(Arc::new(counter)) })
+    }
+
+    /// The states of a model that answers anyway.
+    pub fn of_states(states: PrefillState) -> Self {
+        let states = Arc::new(states);
+        let counted = Arc::clone(&states);
+        Self { model: states, counter: Some(Arc::new(move |text: &str| counted.tokens(text))) }
     }
 
     /// Tokens read of all `texts` together; 0 where the embedder counts none.
@@ -58,10 +63,6 @@ impl Encoder {
     /// When a text cannot be tokenized.
     pub fn tokens(&self, texts: &[&str]) -> slm_core::Result<usize> {
         let Some(counter) = &self.counter else { return Ok(0) };
-        let count = |text: &&str| {
-            let ids = counter.tokenizer.encode(&format!("{}{text}", counter.prompt), true)?;
-            Ok(ids.len().min(counter.max_length))
-        };
-        texts.iter().map(count).sum()
+        texts.iter().map(|text| counter(text)).sum()
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use slm_core::generate::PrefillState;
 use slm_core::{CrossEncoder, LocalModel};
 use slm_data::{PiiAction, redact};
 use slm_lora::LoraAdapter;
@@ -12,7 +13,7 @@ use slm_router::{Budget, CachedModel, Cascade, CascadeConfig, CloudModel, TrustM
 
 use super::routes::{load_router, load_triage};
 use super::{Encoder, Entry, Registry, SharedEmbedder, SharedModel, fingerprint, now};
-use crate::config::{CloudEntry, DocumentsConfig, LocalEntry, ModelEntry, ServeConfig};
+use crate::config::{CloudEntry, DocumentsConfig, EmbedderConfig, LocalEntry, ModelEntry, ServeConfig};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -20,8 +21,9 @@ pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
     let device = Device::default();
     let mut registry = Registry { loaded: now(), ..Registry::default() };
     for encoder in &config.embedders {
-        let loaded = Encoder::load(&encoder.path, &device)?;
-        registry.embedders.push((encoder.name.clone(), loaded));
+        if let Some(path) = &encoder.path {
+            registry.embedders.push((encoder.name.clone(), Encoder::load(path, &device)?));
+        }
     }
     for encoder in &config.rerankers {
         let loaded = CrossEncoder::load(&encoder.path, &device)?;
@@ -29,7 +31,10 @@ pub(super) fn load(config: &ServeConfig) -> Result<Registry> {
     }
     for entry in &config.models {
         match entry {
-            ModelEntry::Local(local) => load_local(&mut registry, local, &device)?,
+            ModelEntry::Local(local) => {
+                load_local(&mut registry, local, &device)?;
+                load_states(&mut registry, &local.name, &config.embedders);
+            }
             other => {
                 let entry = load_entry(&registry, other)?;
                 registry.models.push(entry);
@@ -117,6 +122,19 @@ fn load_local(registry: &mut Registry, local: &LocalEntry, device: &Device) -> R
     }
     registry.engines.push((local.name.clone(), engine));
     Ok(())
+}
+
+/// The embedders that are states of the model `name`.
+fn load_states(registry: &mut Registry, name: &str, embedders: &[EmbedderConfig]) {
+    let Some(engine) = registry.models.iter().find_map(|e| e.engine.clone().filter(|_| e.name == name))
+    else {
+        return;
+    };
+    for embedder in embedders.iter().filter(|e| e.model.as_deref() == Some(name)) {
+        let kv_cache = engine.engine().config().kv_cache;
+        let states = PrefillState::new(engine.local().clone(), embedder.pooling).with_kv_cache(kv_cache);
+        registry.embedders.push((embedder.name.clone(), Encoder::of_states(states)));
+    }
 }
 
 pub(super) fn named(registry: &Registry, name: &str) -> Result<Entry> {

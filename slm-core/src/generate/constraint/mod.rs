@@ -128,6 +128,11 @@ impl Progress {
     }
 }
 
+/// JSON of a schema, in llguidance's variant of the Lark syntax.
+pub(super) fn lark_json(schema: Value) -> String {
+    format!("%json {}", with_bounded_space(schema))
+}
+
 fn refused(reason: &impl ToString) -> Error {
     Error::Request { reason: format!("constraint: {}", reason.to_string()) }
 }
