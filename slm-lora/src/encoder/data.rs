@@ -45,7 +45,7 @@ pub struct EncoderPlan {
     pub examples: usize,
     /// Labels; 0 for pairs.
     pub labels: usize,
-    /// Texts that are cut because the encoder reads no longer ones.
+    /// Texts that fill the encoder's longest input: longer ones are cut to it.
     pub cut: usize,
     /// Tokens of one pass over the data.
     pub tokens_per_epoch: usize,

@@ -38,8 +38,8 @@ impl Texts<'_> {
 /// A set's name, its records, and the field that has the intent.
 type Loaded = (&'static str, Vec<serde_json::Value>, &'static str);
 
-/// Every fifth text of BANKING77 and HWU64 is measured on. With `choosing`, these are left aside and every fifth of the rest stands in for
-/// them: settings are chosen there.
+/// Of BANKING77 and HWU64 every fifth text is measured on. With `choosing` these are left aside, and every fifth of the rest
+/// stands in for them: settings are chosen there.
 pub(super) fn run(sets: &Sets, config: &IntentConfig, (only, choosing): (&str, bool)) -> Outcome {
     let variants = [
         ("words alone", config.clone(), false),
