@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use slm_lora::{AlignLog, Aligner, Retained, Retainer, StepLog, Trainer};
+use slm_lora::{AlignLog, Aligner, EncoderTrainer, Retained, Retainer, StepLog, Trainer};
 
 /// A bar of `length` units of work called `what`.
 pub fn bar(what: &str, length: usize) -> ProgressBar {
@@ -20,6 +20,18 @@ pub fn bar(what: &str, length: usize) -> ProgressBar {
 /// # Errors
 /// As [`Trainer::run`].
 pub fn train(what: &str, trainer: &mut Trainer) -> slm_lora::Result<Vec<StepLog>> {
+    let bar = bar(what, trainer.plan().steps);
+    bar.set_position(trainer.steps_done() as u64);
+    let logs = trainer.run(&mut |_, log| show(&bar, log, ""));
+    bar.finish();
+    logs
+}
+
+/// Runs a trainer of an encoder to its end, as [`train`].
+///
+/// # Errors
+/// As [`EncoderTrainer::run`].
+pub fn train_encoder(what: &str, trainer: &mut EncoderTrainer) -> slm_lora::Result<Vec<StepLog>> {
     let bar = bar(what, trainer.plan().steps);
     bar.set_position(trainer.steps_done() as u64);
     let logs = trainer.run(&mut |_, log| show(&bar, log, ""));

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod align;
+mod encoder;
 mod error;
 mod retain;
 mod train;
@@ -10,6 +11,9 @@ pub use adapter::{AdapterSet, Combination, Init, LoraAdapter, LoraConfig, SavedW
 pub use align::{
     AlignLog, Aligner, DpoLoss, Grpo, GrpoConfig, GrpoLog, Normalization, Objective, Preference, Preferences,
     Rated, Reward, Rollout,
+};
+pub use encoder::{
+    EncoderData, EncoderPlan, EncoderTrainConfig, EncoderTrainer, LabelLoss, LabelledText, TextPair,
 };
 pub use error::{Error, Result};
 pub use retain::{

@@ -7,6 +7,7 @@ mod bert;
 mod config;
 mod cross;
 mod load;
+mod save;
 mod text;
 
 pub use bert::{Affine, Encoder, EncoderLayer, LayerNorm, Segment};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 use tokenizers::{TruncationParams, TruncationStrategy};
 
@@ -106,6 +106,40 @@ impl TextEncoder {
         Ok(Self { prompt: prompt.clone(), ..self.clone() })
     }
 
+    /// The tokens of texts, the prompt included, cut where they are too long.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenized.
+    pub fn segments(&self, texts: &[&str]) -> Result<Vec<Segment>> {
+        segments(&self.tokenizer, texts.iter().map(|text| format!("{}{text}", self.prompt)).collect())
+    }
+
+    /// Unit vectors of tokenized texts, for training: differentiable in the weights on an autodiff device. To embed, use
+    /// [`Embedder::embed`], whose vectors do not depend on what else is in the batch.
+    ///
+    /// # Shapes
+    /// To `[texts, hidden]`.
+    ///
+    /// # Errors
+    /// As [`Encoder::hidden`].
+    pub fn vectors(&self, segments: &[Segment]) -> Result<Tensor<2>> {
+        let hidden = self.encoder.hidden(segments)?;
+        let tokens = hidden.dims()[0];
+        // One product pools all texts: a row of shares for each.
+        let mut shares = vec![0.0_f32; segments.len() * tokens];
+        let mut start = 0;
+        for (segment, row) in segments.iter().zip(shares.chunks_mut(tokens)) {
+            let length = segment.ids.len();
+            let read = if self.pooling == Pooling::Mean { length } else { 1 };
+            row[start..start + read].fill(1.0 / read as f32);
+            start += length;
+        }
+        let shares = TensorData::new(shares, [segments.len(), tokens]);
+        let pooled = Tensor::<2>::from_data(shares, &hidden.device()).matmul(hidden);
+        let square = (pooled.clone() * pooled.clone()).sum_dim(1);
+        Ok(pooled / square.add_scalar(1e-24).sqrt())
+    }
+
     /// Unit vectors of tokenized texts.
     fn pooled(&self, segments: &[Segment]) -> Result<Vec<Vec<f32>>> {
         let hidden = self.encoder.hidden(segments)?;
@@ -133,8 +167,7 @@ impl Embedder for TextEncoder {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        let prompted: Vec<String> = texts.iter().map(|text| format!("{}{text}", self.prompt)).collect();
-        let segments = segments(&self.tokenizer, prompted)?;
+        let segments = self.segments(texts)?;
         let mut vectors = Vec::with_capacity(texts.len());
         for part in parts(&segments) {
             vectors.extend(self.pooled(part)?);

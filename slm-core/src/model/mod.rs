@@ -23,6 +23,7 @@ pub(crate) use layout::{Stored, layout};
 use load::repeats_head;
 pub use load::{LoadOptions, Value};
 pub use reading::Reading;
+pub(crate) use writer::TensorWriter;
 
 use crate::config::ModelConfig;
 use crate::nn::{Adapter, Block, KvCache, Linear, Pass, RmsNorm, Weight};
@@ -313,7 +314,7 @@ pub trait TensorMap {
     fn matrix(&self, t: Tensor<2>) -> Tensor<2>;
 }
 
-struct ToAutodiff;
+pub(crate) struct ToAutodiff;
 
 impl TensorMap for ToAutodiff {
     fn vector(&self, t: Tensor<1>) -> Tensor<1> {
@@ -337,7 +338,7 @@ impl TensorMap for Cast {
     }
 }
 
-struct ToInner;
+pub(crate) struct ToInner;
 
 impl TensorMap for ToInner {
     fn vector(&self, t: Tensor<1>) -> Tensor<1> {

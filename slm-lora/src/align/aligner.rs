@@ -104,7 +104,7 @@ impl Aligner {
 
     /// Steps of the run.
     pub fn steps(&self) -> usize {
-        self.trainer.config.steps
+        self.trainer.descent.config.steps
     }
 
     /// Pairs, or rated answers, that have a text that is too long or nothing to learn.
@@ -144,7 +144,7 @@ impl Aligner {
         observe: &mut dyn FnMut(&Self, &AlignLog) -> ControlFlow<()>,
     ) -> Result<Vec<AlignLog>> {
         let mut logs = Vec::new();
-        while self.trainer.step < self.trainer.config.steps {
+        while self.trainer.descent.step < self.trainer.descent.config.steps {
             let log = self.step()?;
             let next = observe(self, &log);
             logs.push(log);
@@ -161,7 +161,7 @@ impl Aligner {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self) -> Result<Vec<(String, Tensor<1>)>> {
         let (passed, _) = self.pass()?;
-        let names = self.trainer.trainable_names();
+        let names = self.trainer.descent.names();
         Ok(names.into_iter().zip(passed.gradients).collect())
     }
 
@@ -178,7 +178,7 @@ impl Aligner {
         let data = Data { items: &items, reference: &self.reference, objective: self.objective };
         let mut right = 0.0;
         for index in 0..items.len() {
-            right += data.measure(&[index], &model, &self.trainer.config)?.right;
+            right += data.measure(&[index], &model, &self.trainer.descent.config)?.right;
         }
         Ok(right / pairs.len() as f64)
     }
@@ -188,7 +188,7 @@ impl Aligner {
     /// # Errors
     /// As [`Trainer::save_checkpoint`].
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
-        self.trainer.save_with(path, Some(self.named(path)?))
+        self.trainer.descent.save(path, Some(self.named(path)?))
     }
 
     /// Continues from a checkpoint, as [`Trainer::resume`]; the model given to [`Aligner::new`] is still the reference.
@@ -197,7 +197,7 @@ impl Aligner {
     /// As [`Trainer::resume`].
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let objective = self.named(path)?;
-        self.trainer.resume_with(path, Some(&objective))
+        self.trainer.descent.resume(path, Some(&objective))
     }
 
     /// The objective as a checkpoint names it.
@@ -213,20 +213,20 @@ impl Aligner {
 
     /// Indices of the items of the next step: an order for each pass over the data.
     fn chosen_items(&self) -> Vec<usize> {
-        let config = &self.trainer.config;
+        let config = &self.trainer.descent.config;
         let per_step = config.batch_size * config.gradient_accumulation;
         let steps = self.items.len().div_ceil(per_step);
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        rng.set_stream((self.trainer.step / steps) as u64);
+        rng.set_stream((self.trainer.descent.step / steps) as u64);
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         order.shuffle(&mut rng);
-        order.into_iter().skip(self.trainer.step % steps * per_step).take(per_step).collect()
+        order.into_iter().skip(self.trainer.descent.step % steps * per_step).take(per_step).collect()
     }
 
     /// Loss, gradients and figures of the next step.
     fn pass(&mut self) -> Result<(Passed, Figures)> {
         let chosen = self.chosen_items();
-        let config = self.trainer.config.clone();
+        let config = self.trainer.descent.config.clone();
         let data = Data { items: &self.items, reference: &self.reference, objective: self.objective };
         let total = data.total(&chosen);
         let (mut sums, mut loss, mut tokens, mut figures) = (Vec::new(), 0.0, 0, Figures::default());

@@ -160,7 +160,7 @@ impl Grpo {
         let texts: Vec<TrainingText> = texts.collect();
         let reference = (config.beta > 0.0).then(|| base_of(&model.model));
         let trainer = Trainer::new(model.model.clone(), texts, train)?;
-        let max_length = trainer.config.max_length;
+        let max_length = trainer.descent.config.max_length;
         let prompts = prompts.into_iter().filter(|ids| ids.len() + config.max_new_tokens <= max_length);
         let prompts: Vec<Vec<u32>> = prompts.collect();
         if prompts.is_empty() {
@@ -174,7 +174,7 @@ impl Grpo {
     /// # Errors
     /// When the model fails, or as [`Trainer::step`].
     pub fn step(&mut self, reward: &mut Reward<'_>) -> Result<GrpoLog> {
-        if self.held.is_empty() || self.trainer.step.is_multiple_of(self.config.updates) {
+        if self.held.is_empty() || self.trainer.descent.step.is_multiple_of(self.config.updates) {
             self.sample(reward)?;
         }
         let held = std::mem::take(&mut self.held);
@@ -208,7 +208,7 @@ impl Grpo {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, rollouts: &[Rollout]) -> Result<Vec<(String, Tensor<1>)>> {
         let (passed, _) = self.pass(rollouts)?;
-        Ok(self.trainer.trainable_names().into_iter().zip(passed.gradients).collect())
+        Ok(self.trainer.descent.names().into_iter().zip(passed.gradients).collect())
     }
 
     /// The model, off the autodiff device.
@@ -250,8 +250,8 @@ impl Grpo {
         let config = GenerationConfig {
             max_new_tokens: self.config.max_new_tokens,
             temperature: self.config.temperature,
-            seed: self.trainer.config.seed
-                ^ ((self.trainer.step as u64) << 32 | (at as u64) << 12 | answer as u64),
+            seed: self.trainer.descent.config.seed
+                ^ ((self.trainer.descent.step as u64) << 32 | (at as u64) << 12 | answer as u64),
             ..GenerationConfig::default()
         };
         BatchRequest { prompt: self.prompts[at].clone(), config }
@@ -260,7 +260,7 @@ impl Grpo {
     /// What the model that sampled says of its answers, by the kernels that it is trained with.
     fn remember(&mut self) -> Result<()> {
         let model = self.trainer.autodiff_model();
-        let config = &self.trainer.config;
+        let config = &self.trainer.descent.config;
         for part in self.held.chunks_mut(self.config.group) {
             let texts: Vec<&TrainingText> = part.iter().map(|rollout| &rollout.text).collect();
             let batch = Batch::new(&texts, config.batching, &model.device());
@@ -275,10 +275,10 @@ impl Grpo {
 
     /// Indices of the questions of the next step: an order for each pass over them.
     fn questions(&self) -> Vec<usize> {
-        let size = self.trainer.config.batch_size.min(self.prompts.len());
-        let round = self.trainer.step / self.config.updates;
+        let size = self.trainer.descent.config.batch_size.min(self.prompts.len());
+        let round = self.trainer.descent.step / self.config.updates;
         let rounds = self.prompts.len().div_ceil(size);
-        let mut rng = ChaCha8Rng::seed_from_u64(self.trainer.config.seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.trainer.descent.config.seed);
         rng.set_stream((round / rounds) as u64);
         let mut order: Vec<usize> = (0..self.prompts.len()).collect();
         order.shuffle(&mut rng);
@@ -286,7 +286,7 @@ impl Grpo {
     }
 
     fn pass(&mut self, rollouts: &[Rollout]) -> Result<(Passed, Figures)> {
-        let config = self.trainer.config.clone();
+        let config = self.trainer.descent.config.clone();
         let all: usize = rollouts.iter().map(|rollout| learned(&rollout.text)).sum();
         let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
         let mut figures = Figures::default();

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use slm_core::CausalLm;
 use slm_core::model::Parameter;
 
-use crate::train::{Trainer, visit};
+use crate::train::{Learner, Trainer};
 use crate::{Error, Result};
 
 /// The trained model `scale` of the way from where it began (WiSE-FT, Wortsman et al. 2022), 0 being there: the `B` of adapters
@@ -29,7 +29,7 @@ pub(super) fn interpolated(
         return Err(Error::Config { field: "scales", reason: reason.into() });
     }
     let mut start = start.iter();
-    visit(&mut model, &trainer.config, &mut |name, parameter| {
+    model.visit(&trainer.descent.config, &mut |name, parameter| {
         let Some(start) = start.next() else { return };
         if name.ends_with(".lora_A") || name.ends_with(".lora_B") {
             return;

@@ -28,7 +28,7 @@ impl Anchor {
             Pull::L2Sp { weight } => (weight, None),
             Pull::Ewc { weight, batches } => (weight, Some(batches)),
         };
-        let start = trainer.weights();
+        let start = trainer.descent.weights();
         let importance = match batches {
             Some(batches) => Some(importance(trainer, general, batches)?),
             None => None,
@@ -38,7 +38,7 @@ impl Anchor {
 
     /// Adds the pull to the gradients of a step.
     pub(super) fn add(&self, trainer: &Trainer, gradients: &mut [Tensor<1>]) {
-        let now = trainer.weights();
+        let now = trainer.descent.weights();
         for (index, (gradient, (now, start))) in
             gradients.iter_mut().zip(now.into_iter().zip(&self.start)).enumerate()
         {
@@ -55,9 +55,9 @@ impl Anchor {
 fn importance(trainer: &mut Trainer, general: &[TrainingText], batches: usize) -> Result<Vec<Tensor<1>>> {
     let device = trainer.device();
     let fits: Vec<&TrainingText> =
-        general.iter().filter(|text| text.ids.len() <= trainer.config.max_length).collect();
+        general.iter().filter(|text| text.ids.len() <= trainer.descent.config.max_length).collect();
     let mut squares: Vec<Tensor<1>> = Vec::new();
-    for part in fits.chunks(trainer.config.batch_size).take(batches.max(1)) {
+    for part in fits.chunks(trainer.descent.config.batch_size).take(batches.max(1)) {
         let batch = Batch::new(part, Batching::Padded, &device);
         let mut sums = Vec::new();
         trainer.backward(0, &batch, &Weights::Equal(batch.learned().max(1)), &mut sums)?;

@@ -75,7 +75,7 @@ impl Retainer {
         let base = base_of(&model);
         let mut trainer = Trainer::new(model, data.mixed(config.replay_ratio), train)?;
         let anchor = Anchor::new(&mut trainer, config.pull, &data.general)?;
-        let start = trainer.weights();
+        let start = trainer.descent.weights();
         let kl_weight = config.kl_weight;
         Ok(Self { trainer, config, data, base, start, anchor, kl_weight })
     }
@@ -117,7 +117,7 @@ impl Retainer {
         };
         *tokens += batch.tokens;
         // Not one of the step's own batches: other choices of dropout.
-        let index = self.trainer.config.gradient_accumulation;
+        let index = self.trainer.descent.config.gradient_accumulation;
         Ok(self.trainer.backward(index, &batch, &weights, sums)? / self.kl_weight)
     }
 
@@ -126,7 +126,7 @@ impl Retainer {
         let size = self.config.general_batch_size.min(self.data.general.len());
         let steps = self.data.general.len().div_ceil(size.max(1));
         let step = self.trainer.steps_done();
-        let mut rng = ChaCha8Rng::seed_from_u64(self.trainer.config.seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.trainer.descent.config.seed);
         rng.set_stream(u64::MAX - (step / steps) as u64);
         let mut order: Vec<usize> = (0..self.data.general.len()).collect();
         order.shuffle(&mut rng);
@@ -164,7 +164,7 @@ impl Retainer {
         let model = self.trainer.averaged_model()?;
         let base = self.measure(&self.base.clone().inner(), 0.0)?;
         let mut run = Retained { model, base, chosen: base, points: vec![base], logs: Vec::new() };
-        while self.trainer.steps_done() < self.trainer.config.steps {
+        while self.trainer.steps_done() < self.trainer.descent.config.steps {
             let log = self.step()?;
             let stop = observe(self, &log).is_break();
             let last = stop || log.step.step == log.step.steps;

@@ -98,13 +98,8 @@ impl Batches {
         Ok((batches, plan))
     }
 
-    fn steps_per_epoch(&self) -> usize {
+    pub(super) fn steps_per_epoch(&self) -> usize {
         self.texts.len().div_ceil(self.per_step)
-    }
-
-    /// Epochs done before `step`, as a number with a fraction.
-    pub(super) fn epoch_at(&self, step: usize) -> f64 {
-        step as f64 / self.steps_per_epoch() as f64
     }
 
     /// Indices of the examples of a step.
@@ -156,15 +151,18 @@ impl Batches {
 
     /// Identifies the data: a checkpoint of other data must not be resumed.
     pub(super) fn fingerprint(&self) -> u64 {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for text in &self.texts {
-            for (id, learned) in text.ids.iter().zip(&text.learned) {
-                hash = (hash ^ (u64::from(*id) << 1 | u64::from(*learned))).wrapping_mul(0x0100_0000_01b3);
-            }
-            hash = (hash ^ u64::MAX).wrapping_mul(0x0100_0000_01b3);
-        }
-        hash
+        let text = |text: &TrainingText| {
+            let tokens = text.ids.iter().zip(&text.learned);
+            let numbers = tokens.map(|(id, learned)| u64::from(*id) << 1 | u64::from(*learned));
+            numbers.chain([u64::MAX]).collect::<Vec<_>>()
+        };
+        fingerprint(self.texts.iter().flat_map(text))
     }
+}
+
+/// Identifies a sequence of numbers (FNV-1a over whole numbers), on all machines alike.
+pub(crate) fn fingerprint(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0xcbf2_9ce4_8422_2325, |hash, number| (hash ^ number).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Examples of one forward pass, and the positions whose next token is learned.

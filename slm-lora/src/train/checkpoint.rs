@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use slm_core::model::{Parameter, TensorFile, write_atomically};
 
 use super::optimizer::State;
-use super::parameters::{size, visit};
-use super::{TrainConfig, Trainer};
-use crate::adapter::measure;
+use super::parameters::{Learner, size};
+use super::{Descent, TrainConfig};
 use crate::{Error, Result};
 
 const KEY: &str = "slm.train";
@@ -29,23 +28,19 @@ struct Description {
     objective: Option<serde_json::Value>,
 }
 
-impl Trainer {
-    /// Writes a checkpoint: beside its place first, so that an interruption leaves the one before.
+impl<M: Learner> Descent<M> {
+    /// Writes a checkpoint: beside its place first, so that an interruption leaves the one before. `objective` says what is
+    /// learned, where it is not the tokens of the data.
     ///
     /// # Errors
     /// When a tensor cannot be read back or the file cannot be written.
-    pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
-        self.save_with(path, None)
-    }
-
-    /// The same, of a run that learns something else than the tokens of its data.
-    pub(crate) fn save_with(&self, path: &Path, objective: Option<serde_json::Value>) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path, objective: Option<serde_json::Value>) -> Result<()> {
         let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
         let mut states = self.updater.states.iter();
         let mut means = self.ema.iter();
         let mut failure = None;
         let mut model = self.model.clone();
-        visit(&mut model, &self.config, &mut |name, parameter| {
+        model.visit(&self.config, &mut |name, parameter| {
             let weight = match parameter {
                 Parameter::Vector(t) => t.clone().inner().try_into_vec_as(),
                 Parameter::Matrix(t) => t.clone().inner().try_into_vec_as(),
@@ -70,7 +65,7 @@ impl Trainer {
         let description = Description {
             version: 1,
             step: self.step,
-            data: format!("{:016x}", self.batches.fingerprint()),
+            data: format!("{:016x}", self.fingerprint),
             config: self.config.clone(),
             objective,
         };
@@ -90,19 +85,14 @@ impl Trainer {
         Ok(write_atomically(path, &bytes)?)
     }
 
-    /// Continues from a checkpoint of the same data and settings.
+    /// Continues from a checkpoint of the same data, settings and objective.
     ///
     /// # Errors
-    /// When the file is missing or corrupt, or belongs to another run; the trainer is then unchanged.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
-        self.resume_with(path, None)
-    }
-
-    /// The counterpart of [`Self::save_with`].
-    pub(crate) fn resume_with(&mut self, path: &Path, objective: Option<&serde_json::Value>) -> Result<()> {
+    /// When the file is missing or corrupt, or belongs to another run; nothing is then changed.
+    pub(crate) fn resume(&mut self, path: &Path, objective: Option<&serde_json::Value>) -> Result<()> {
         let file = TensorFile::open(path)?;
         let description = describe(path)?;
-        let data = format!("{:016x}", self.batches.fingerprint());
+        let data = format!("{:016x}", self.fingerprint);
         for (what, same) in [
             ("its version", description.version == 1),
             ("its data", description.data == data),
@@ -117,7 +107,7 @@ impl Trainer {
         let shapes = file.shapes();
         let mut values = BTreeMap::new();
         let mut names = Vec::new();
-        visit(&mut self.model.clone(), &self.config, &mut |name, p| {
+        self.model.clone().visit(&self.config, &mut |name, p| {
             names.push((name.to_owned(), size(&p)));
         });
         for (name, size) in &names {
@@ -134,13 +124,13 @@ impl Trainer {
             }
         }
         self.restore(&mut values, description.step);
-        measure(&mut self.model)
+        self.model.refresh()
     }
 
     fn restore(&mut self, values: &mut BTreeMap<String, Vec<f32>>, step: usize) {
         let device = self.model.device().inner();
         let (mut states, mut means) = (Vec::new(), Vec::new());
-        visit(&mut self.model, &self.config, &mut |name, parameter| {
+        self.model.visit(&self.config, &mut |name, parameter| {
             let mut take = |kind: &str| {
                 let own = values.remove(&format!("{kind}:{name}"))?;
                 let count = own.len();

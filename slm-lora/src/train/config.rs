@@ -158,7 +158,7 @@ impl TrainConfig {
             }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let positive = [
             ("batch_size", self.batch_size),
             ("gradient_accumulation", self.gradient_accumulation),

@@ -5,7 +5,7 @@ use slm_core::CausalLm;
 use slm_kernels::ops;
 
 use super::batch::Batch;
-use super::trainer::scalar;
+use super::scalar;
 use crate::Result;
 
 /// Sum over the learned tokens of their negative log-probability, in nats; `hidden` is `[rows, hidden]`, one row for each

@@ -4,6 +4,7 @@ mod batch;
 mod board;
 mod checkpoint;
 mod config;
+mod descent;
 mod estimate;
 mod log;
 mod loss;
@@ -14,11 +15,12 @@ mod pass;
 mod trainer;
 mod validation;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, fingerprint};
+pub(crate) use descent::{Descent, Passed, scalar};
+pub(crate) use estimate::estimate;
 pub(crate) use loss::Weights;
-pub(crate) use parameters::visit;
+pub(crate) use parameters::Learner;
 pub(crate) use pass::{hidden, log_probabilities};
-pub(crate) use trainer::{Passed, scalar};
 
 pub use batch::{Plan, training_texts};
 pub use board::TensorBoardLog;

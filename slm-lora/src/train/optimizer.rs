@@ -5,12 +5,11 @@ use burn::optim::{
     MuonConfig, Optimizer, decay::WeightDecayConfig, momentum::MomentumConfig,
 };
 use burn::tensor::{Device, Tensor};
-use slm_core::CausalLm;
 use slm_core::model::Parameter;
 
 use super::moments::Moments;
-use super::parameters::visit;
-use super::{OptimizerKind, TrainConfig, Trainable};
+use super::parameters::{Learner, flat};
+use super::{OptimizerKind, TrainConfig};
 
 /// Muon's memory of gradients.
 const MUON_MOMENTUM: f32 = 0.95;
@@ -138,9 +137,9 @@ impl Updater {
     }
 
     /// Moves each trainable weight by its gradient times `scale`.
-    pub(super) fn update(
+    pub(super) fn update<M: Learner>(
         &mut self,
-        model: &mut CausalLm,
+        model: &mut M,
         config: &TrainConfig,
         gradients: Vec<Tensor<1>>,
         (rate, scale): (f64, f32),
@@ -148,12 +147,10 @@ impl Updater {
         self.states.resize_with(gradients.len(), || None);
         let mut states = std::mem::take(&mut self.states);
         let mut slots = gradients.into_iter().zip(&mut states);
-        visit(model, config, &mut |name, parameter| {
+        model.visit(config, &mut |name, parameter| {
             let Some((gradient, state)) = slots.next() else { return };
             let gradient = gradient.mul_scalar(scale);
-            let vector = matches!(parameter, Parameter::Vector(_));
-            let faster = config.trainable == Trainable::Adapters && (vector || name.ends_with(".lora_B"));
-            let rate = if faster { rate * config.lora_plus_ratio } else { rate };
+            let rate = rate * M::haste(name, matches!(parameter, Parameter::Vector(_)), config);
             match parameter {
                 Parameter::Vector(t) => *t = self.moved(rate, t, gradient, state),
                 Parameter::Matrix(t) => *t = self.moved(rate, t, gradient, state),
@@ -203,9 +200,4 @@ impl Updater {
         *state = after;
         new.reshape(dims).autodiff().require_grad()
     }
-}
-
-pub(super) fn flat<const D: usize>(t: Tensor<D>) -> Tensor<1> {
-    let count = t.dims().iter().product::<usize>();
-    t.reshape([count])
 }

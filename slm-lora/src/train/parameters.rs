@@ -1,30 +1,73 @@
 //! The weights that learn, one after the other, with their gradients.
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use slm_core::CausalLm;
 use slm_core::model::Parameter;
 
-use super::optimizer::flat;
 use super::{TrainConfig, Trainable};
-use crate::adapter::module_of;
+use crate::Result;
+use crate::adapter::{measure, module_of};
 
-/// Calls `f` with each trainable weight and its name, in an order that never changes.
-pub(crate) fn visit(model: &mut CausalLm, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>)) {
-    if config.trainable == Trainable::All {
-        return model.for_each_parameter(f);
+/// A model some of whose weights learn.
+pub(crate) trait Learner: Clone {
+    /// Calls `f` with each trainable weight and its name, in an order that never changes.
+    fn visit(&mut self, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>));
+
+    /// Where it is.
+    fn device(&self) -> Device;
+
+    /// The same off the autodiff device.
+    fn inner(self) -> Self;
+
+    /// By how much the rate of a weight exceeds the learning rate.
+    fn haste(_name: &str, _vector: bool, _config: &TrainConfig) -> f64 {
+        1.0
     }
-    model.for_each_adapter(&mut |path, adapter| {
-        f(&format!("{path}.lora_A"), Parameter::Matrix(&mut adapter.a));
-        f(&format!("{path}.lora_B"), Parameter::Matrix(&mut adapter.b));
-        if let Some(magnitude) = &mut adapter.magnitude {
-            f(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut magnitude.weight));
+
+    /// Computes anew what follows from the weights, after they moved.
+    ///
+    /// # Errors
+    /// When a weight cannot be read.
+    fn refresh(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Learner for CausalLm {
+    fn visit(&mut self, config: &TrainConfig, f: &mut dyn FnMut(&str, Parameter<'_>)) {
+        if config.trainable == Trainable::All {
+            return self.for_each_parameter(f);
         }
-    });
-    model.for_each_parameter(&mut |name, parameter| {
-        if config.modules_to_save.iter().any(|end| module_of(name).ends_with(end.as_str())) {
-            f(name, parameter);
-        }
-    });
+        self.for_each_adapter(&mut |path, adapter| {
+            f(&format!("{path}.lora_A"), Parameter::Matrix(&mut adapter.a));
+            f(&format!("{path}.lora_B"), Parameter::Matrix(&mut adapter.b));
+            if let Some(magnitude) = &mut adapter.magnitude {
+                f(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut magnitude.weight));
+            }
+        });
+        self.for_each_parameter(&mut |name, parameter| {
+            if config.modules_to_save.iter().any(|end| module_of(name).ends_with(end.as_str())) {
+                f(name, parameter);
+            }
+        });
+    }
+
+    fn device(&self) -> Device {
+        Self::device(self)
+    }
+
+    fn inner(self) -> Self {
+        Self::inner(self)
+    }
+
+    fn haste(name: &str, vector: bool, config: &TrainConfig) -> f64 {
+        let faster = config.trainable == Trainable::Adapters && (vector || name.ends_with(".lora_B"));
+        if faster { config.lora_plus_ratio } else { 1.0 }
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        measure(self)
+    }
 }
 
 /// Number of weights.
@@ -35,24 +78,42 @@ pub(super) fn size(parameter: &Parameter<'_>) -> usize {
     }
 }
 
-/// Marks the trainable weights; all others stay constants.
-pub(super) fn require_gradients(model: &mut CausalLm, config: &TrainConfig) {
-    visit(model, config, &mut |_, parameter| match parameter {
-        Parameter::Vector(t) => *t = t.clone().require_grad(),
-        Parameter::Matrix(t) => *t = t.clone().require_grad(),
-    });
+/// The numbers of a weight off the autodiff device, in one row.
+pub(super) fn numbers(parameter: &Parameter<'_>) -> Tensor<1> {
+    match parameter {
+        Parameter::Vector(t) => (*t).clone().inner(),
+        Parameter::Matrix(t) => flat((*t).clone().inner()),
+    }
 }
 
-/// Adds the gradients of one backward pass to `sums`, flattened, in the order of [`visit`]. A weight that the pass does not
-/// depend on adds nothing.
-pub(super) fn accumulate(
-    model: &mut CausalLm,
+pub(super) fn flat<const D: usize>(t: Tensor<D>) -> Tensor<1> {
+    let count = t.dims().iter().product::<usize>();
+    t.reshape([count])
+}
+
+/// Marks the trainable weights; all others stay constants. Gives their number.
+pub(super) fn require_gradients<M: Learner>(model: &mut M, config: &TrainConfig) -> usize {
+    let mut count = 0;
+    model.visit(config, &mut |_, parameter| {
+        count += size(&parameter);
+        match parameter {
+            Parameter::Vector(t) => *t = t.clone().require_grad(),
+            Parameter::Matrix(t) => *t = t.clone().require_grad(),
+        }
+    });
+    count
+}
+
+/// Adds the gradients of one backward pass to `sums`, flattened, in the order of [`Learner::visit`]. A weight that the pass
+/// does not depend on adds nothing.
+pub(super) fn accumulate<M: Learner>(
+    model: &mut M,
     config: &TrainConfig,
     grads: &Gradients,
     sums: &mut Vec<Option<Tensor<1>>>,
 ) {
     let mut index = 0;
-    visit(model, config, &mut |_, parameter| {
+    model.visit(config, &mut |_, parameter| {
         let grad = match parameter {
             Parameter::Vector(t) => t.grad(grads),
             Parameter::Matrix(t) => t.grad(grads).map(flat),
@@ -71,15 +132,15 @@ pub(super) fn accumulate(
 }
 
 /// The sums, with zeros where there is none.
-pub(super) fn complete(
-    model: &mut CausalLm,
+pub(super) fn complete<M: Learner>(
+    model: &mut M,
     config: &TrainConfig,
     sums: Vec<Option<Tensor<1>>>,
 ) -> Vec<Tensor<1>> {
     let device = model.device().inner();
     let mut sums = sums.into_iter();
     let mut whole = Vec::new();
-    visit(model, config, &mut |_, parameter| {
+    model.visit(config, &mut |_, parameter| {
         let count = size(&parameter);
         whole.push(sums.next().flatten().unwrap_or_else(|| Tensor::zeros([count], &device)));
     });

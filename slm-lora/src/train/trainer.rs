@@ -1,21 +1,19 @@
 //! The loop.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Gradients, Tensor};
 use serde::Serialize;
-use slm_core::model::{FloatType, Parameter};
+use slm_core::CausalLm;
+use slm_core::model::FloatType;
 use slm_core::text::TrainingText;
-use slm_core::{CausalLm, Error as CoreError};
 
 use super::batch::{Batch, Batches, Plan};
 use super::loss::Weights;
-use super::optimizer::{Updater, flat};
-use super::parameters::{accumulate, complete, require_gradients, size, visit};
 use super::pass::{self, Noise};
-use super::{TrainConfig, Trainable};
-use crate::adapter::measure;
+use super::{Descent, Passed, TrainConfig, Trainable};
 use crate::{Error, Result};
 
 /// What a step did.
@@ -45,33 +43,9 @@ pub struct StepLog {
 /// and a run resumed from a checkpoint continues as if it had not been interrupted.
 #[derive(Debug)]
 pub struct Trainer {
-    pub(crate) config: TrainConfig,
-    pub(super) model: CausalLm,
+    pub(crate) descent: Descent<CausalLm>,
     pub(super) batches: Batches,
-    pub(super) updater: Updater,
-    pub(crate) step: usize,
-    /// Running means of the trainable weights, flattened; empty where there are none.
-    pub(super) ema: Vec<Tensor<1>>,
     plan: Plan,
-    /// The last field, so that it is dropped when all others are.
-    _memory: Release,
-}
-
-/// Gives the memory of training back.
-#[derive(Debug)]
-struct Release;
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        slm_kernels::release_memory();
-    }
-}
-
-/// What a pass over the batches of a step gave.
-pub(crate) struct Passed {
-    pub(crate) loss: f32,
-    pub(crate) gradients: Vec<Tensor<1>>,
-    pub(crate) tokens: usize,
 }
 
 impl Trainer {
@@ -91,26 +65,17 @@ impl Trainer {
             Trainable::All => model.cast(FloatType::F32),
             Trainable::Adapters => model,
         };
-        let mut model = model.autodiff();
-        require_gradients(&mut model, &config);
-        visit(&mut model, &config, &mut |_, p| plan.trainable_parameters += size(&p));
+        let data = (batches.steps_per_epoch(), batches.fingerprint());
+        let descent = Descent::new(model.autodiff(), config, data);
+        plan.trainable_parameters = descent.size;
         if plan.trainable_parameters == 0 {
-            let reason = match config.trainable {
+            let reason = match descent.config.trainable {
                 Trainable::Adapters => "the model has no adapter attached",
                 Trainable::All => "the model has no full-precision weight",
             };
             return Err(Error::Config { field: "trainable", reason: reason.into() });
         }
-        Ok(Self {
-            updater: Updater::new(&config),
-            config,
-            model,
-            batches,
-            step: 0,
-            ema: Vec::new(),
-            plan,
-            _memory: Release,
-        })
+        Ok(Self { descent, batches, plan })
     }
 
     /// What the run is about to do.
@@ -120,7 +85,7 @@ impl Trainer {
 
     /// Steps done.
     pub fn steps_done(&self) -> usize {
-        self.step
+        self.descent.step
     }
 
     /// Runs one step.
@@ -136,28 +101,7 @@ impl Trainer {
 
     /// Moves the weights; `examples` name the data of the step in an error.
     pub(crate) fn apply(&mut self, passed: Passed, start: Instant, examples: Vec<usize>) -> Result<StepLog> {
-        let Passed { loss: total, gradients, tokens } = passed;
-        let norm = global_norm(&gradients)?;
-        if !(total.is_finite() && norm.is_finite()) {
-            return Err(Error::Diverged { step: self.step + 1, loss: total, gradient_norm: norm, examples });
-        }
-        let limit = self.config.max_gradient_norm;
-        let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
-        let learning_rate = self.config.learning_rate_at(self.step);
-        self.updater.update(&mut self.model, &self.config, gradients, (learning_rate, scale));
-        measure(&mut self.model)?;
-        self.average();
-        self.step += 1;
-        Ok(StepLog {
-            step: self.step,
-            steps: self.config.steps,
-            epoch: self.batches.epoch_at(self.step),
-            loss: total,
-            learning_rate,
-            gradient_norm: norm,
-            tokens,
-            seconds: start.elapsed().as_secs_f64(),
-        })
+        self.descent.apply(passed, start, examples)
     }
 
     /// Loss and gradients of a step, which moves nothing.
@@ -168,7 +112,7 @@ impl Trainer {
 
     /// The same with the gradients as sums that more can be added to.
     pub(crate) fn pass_sums(&mut self) -> Result<(Vec<Option<Tensor<1>>>, Passed)> {
-        let (batches, learned) = self.batches.step(self.step, &self.model.device());
+        let (batches, learned) = self.batches.step(self.descent.step, &self.descent.model.device());
         let (mut sums, mut loss, mut tokens) = (Vec::new(), 0.0, 0);
         for (index, batch) in batches.iter().enumerate() {
             loss += self.backward(index, batch, &Weights::Equal(learned), &mut sums)?;
@@ -179,24 +123,12 @@ impl Trainer {
 
     /// Indices of the examples of the next step.
     pub(crate) fn examples(&mut self) -> Vec<usize> {
-        self.batches.examples(self.step)
-    }
-
-    /// The trainable weights as they are, flattened, in the order of the gradients; off the autodiff device.
-    pub(crate) fn weights(&self) -> Vec<Tensor<1>> {
-        let mut all = Vec::new();
-        visit(&mut self.model(), &self.config, &mut |_, parameter| {
-            all.push(match parameter {
-                Parameter::Vector(t) => t.clone(),
-                Parameter::Matrix(t) => flat(t.clone()),
-            });
-        });
-        all
+        self.batches.examples(self.descent.step)
     }
 
     /// Where the model is.
     pub(crate) fn device(&self) -> Device {
-        self.model.device()
+        self.descent.model.device()
     }
 
     /// Loss of one batch of a step; adds its gradients to `sums`.
@@ -208,46 +140,18 @@ impl Trainer {
         sums: &mut Vec<Option<Tensor<1>>>,
     ) -> Result<f32> {
         self.choose_dropout(Some(index));
-        let (model, config) = (self.model.clone(), &self.config);
-        let seed = [self.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
+        let (model, config) = (self.descent.model.clone(), self.descent.config.clone());
+        let seed = [self.descent.step as u64, index as u64, 0].into_iter().fold(config.seed, mix);
         let noise = (config.neftune > 0.0).then_some(Noise { alpha: config.neftune, seed });
-        let mut each = |grads: &Gradients| accumulate(&mut self.model, config, grads, sums);
-        let loss = pass::backward(&model, (batch, weights), config, noise, &mut each);
+        let mut each = |grads: &Gradients| self.descent.accumulate(grads, sums);
+        let loss = pass::backward(&model, (batch, weights), &config, noise, &mut each);
         self.choose_dropout(None);
         loss
     }
 
     /// The gradients of a step from the sums of its batches.
     pub(crate) fn complete(&mut self, sums: Vec<Option<Tensor<1>>>) -> Vec<Tensor<1>> {
-        complete(&mut self.model, &self.config, sums)
-    }
-
-    /// Names of the trainable weights, in the order of the gradients.
-    pub(crate) fn trainable_names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        visit(&mut self.model.clone(), &self.config, &mut |name, _| names.push(name.to_owned()));
-        names
-    }
-
-    /// Moves the running means of the weights.
-    fn average(&mut self) {
-        let decay = self.config.ema;
-        if decay == 0.0 {
-            return;
-        }
-        let mut old = std::mem::take(&mut self.ema).into_iter();
-        let mut means = Vec::new();
-        visit(&mut self.model, &self.config, &mut |_, parameter| {
-            let now = match parameter {
-                Parameter::Vector(t) => t.clone().inner(),
-                Parameter::Matrix(t) => flat(t.clone().inner()),
-            };
-            means.push(match old.next() {
-                Some(mean) => mean.mul_scalar(decay) + now.mul_scalar(1.0 - decay),
-                None => now,
-            });
-        });
-        self.ema = means;
+        self.descent.complete(sums)
     }
 
     /// The model with the running means of its weights ([`TrainConfig::ema`]), off the autodiff device; the model as it is
@@ -256,24 +160,30 @@ impl Trainer {
     /// # Errors
     /// When a packed weight cannot be expanded.
     pub fn averaged_model(&self) -> Result<CausalLm> {
-        let mut model = self.model();
-        let mut means = self.ema.iter();
-        visit(&mut model, &self.config, &mut |_, parameter| {
-            let Some(mean) = means.next() else { return };
-            match parameter {
-                Parameter::Vector(t) => *t = mean.clone(),
-                Parameter::Matrix(t) => *t = mean.clone().reshape(t.dims()),
-            }
-        });
-        measure(&mut model)?;
-        Ok(model)
+        self.descent.averaged()
+    }
+
+    /// Writes a checkpoint: beside its place first, so that an interruption leaves the one before.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read back or the file cannot be written.
+    pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
+        self.descent.save(path, None)
+    }
+
+    /// Continues from a checkpoint of the same data and settings.
+    ///
+    /// # Errors
+    /// When the file is missing or corrupt, or belongs to another run; the trainer is then unchanged.
+    pub fn resume(&mut self, path: &Path) -> Result<()> {
+        self.descent.resume(path, None)
     }
 
     /// Gives each adapter's dropout the seed of a forward pass of this step, or none.
     fn choose_dropout(&mut self, pass: Option<usize>) {
         let mut layer = 0_u64;
-        let (seed, step) = (self.config.seed, self.step as u64);
-        self.model.for_each_adapter(&mut |_, adapter| {
+        let (seed, step) = (self.descent.config.seed, self.descent.step as u64);
+        self.descent.model.for_each_adapter(&mut |_, adapter| {
             layer += 1;
             let own = pass.map(|pass| [step, pass as u64, layer].into_iter().fold(seed, mix));
             adapter.dropout.iter_mut().for_each(|d| d.seed = own);
@@ -289,7 +199,7 @@ impl Trainer {
         observe: &mut dyn FnMut(&Self, &StepLog) -> ControlFlow<()>,
     ) -> Result<Vec<StepLog>> {
         let mut logs = Vec::new();
-        while self.step < self.config.steps {
+        while self.descent.step < self.descent.config.steps {
             let log = self.step()?;
             let next = observe(self, &log);
             logs.push(log);
@@ -309,12 +219,12 @@ impl Trainer {
     }
 
     pub(crate) fn loss_of(&self, model: &CausalLm, texts: Vec<TrainingText>) -> Result<f32> {
-        mean_loss(model, texts, &self.config)
+        mean_loss(model, texts, &self.descent.config)
     }
 
     /// The model as it is now, off the autodiff device.
     pub fn model(&self) -> CausalLm {
-        self.model.clone().inner()
+        self.descent.model.clone().inner()
     }
 
     /// The same on the autodiff device, where nothing of it learns.
@@ -324,7 +234,7 @@ impl Trainer {
 
     /// The trained model, off the autodiff device.
     pub fn into_model(self) -> CausalLm {
-        self.model.inner()
+        self.descent.model.inner()
     }
 }
 
@@ -350,18 +260,4 @@ fn mix(seed: u64, number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-pub(crate) fn scalar(t: Tensor<1>) -> Result<f32> {
-    let values: Vec<f32> = t.try_into_vec_as().map_err(|e| CoreError::Device { reason: format!("{e:?}") })?;
-    Ok(values.first().copied().unwrap_or(f32::NAN))
-}
-
-/// Length of all gradients as one vector.
-fn global_norm(gradients: &[Tensor<1>]) -> Result<f32> {
-    let squares: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powi_scalar(2).sum()).collect();
-    if squares.is_empty() {
-        return Ok(0.0);
-    }
-    Ok(scalar(Tensor::cat(squares, 0).sum())?.sqrt())
 }

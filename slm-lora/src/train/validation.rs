@@ -56,17 +56,19 @@ impl Trainer {
             return Err(Error::Config { field: "patience", reason: "must be positive".into() });
         }
         let model = self.averaged_model()?;
-        let mut best = Measured { step: self.step, loss: self.loss_of(&model, validation.to_vec())? };
-        let mut run = Validated { best: model, best_step: self.step, losses: vec![best], logs: Vec::new() };
+        let mut best = Measured { step: self.steps_done(), loss: self.loss_of(&model, validation.to_vec())? };
+        let mut run =
+            Validated { best: model, best_step: self.steps_done(), losses: vec![best], logs: Vec::new() };
         let mut worse = 0;
-        while self.step < self.config.steps && worse < patience.measurements {
+        while self.steps_done() < self.descent.config.steps && worse < patience.measurements {
             let log = self.step()?;
             let stop = observe(self, &log).is_break();
             let last = stop || log.step == log.steps;
             run.logs.push(log);
-            if last || self.step.is_multiple_of(patience.every) {
+            if last || self.steps_done().is_multiple_of(patience.every) {
                 let model = self.averaged_model()?;
-                let now = Measured { step: self.step, loss: self.loss_of(&model, validation.to_vec())? };
+                let now =
+                    Measured { step: self.steps_done(), loss: self.loss_of(&model, validation.to_vec())? };
                 run.losses.push(now);
                 worse += 1;
                 if now.loss < best.loss {

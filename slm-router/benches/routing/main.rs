@@ -1,15 +1,16 @@
 //! How well and how fast questions are routed, on public sets. Prints tables.
 //!
 //! ```console
-//! cargo bench -p slm-router --bench routing -- intents DATA MINILM [vectors=FOLDER] [only=banking] [c=10] [weight=1] [state=MODEL]
+//! cargo bench -p slm-router --bench routing -- intents DATA MINILM [vectors=FOLDER] [only=banking] [choosing=yes] [c=10] [weight=1] [state=MODEL]
 //! cargo bench -p slm-router --bench routing -- outcomes DATA MINILM [vectors=FOLDER] [only=subjects]
 //! cargo bench -p slm-router --bench routing -- questions DATA MINILM [vectors=FOLDER] [only=parts]
 //! ```
 //!
-//! `intents`: CLINC150, BANKING77 and HWU64, accuracy, and CLINC150's out-of-scope questions told apart. `outcomes`:
-//! RouteLLM's records of a weak and a strong model. `questions`: SelfAware, HoVer, StrategyQA and Break. `vectors` names a folder
-//! in which vectors are kept from one run to the next, `state` a model whose own states (`pooling=mean` or `last`) take the place of
-//! MiniLM's vectors.
+//! MINILM is the directory of an encoder, tuned or not. `intents`: CLINC150, BANKING77 and HWU64, accuracy, and CLINC150's
+//! out-of-scope questions told apart. `choosing` leaves the texts that are measured aside, to choose settings on the rest.
+//! `outcomes`: RouteLLM's records of a weak and a strong model. `questions`: SelfAware, HoVer, StrategyQA and Break. `vectors`
+//! names a folder in which vectors are kept from one run to the next, `state` a model whose own states (`pooling=mean` or
+//! `last`) take the place of MiniLM's vectors.
 
 mod intents;
 mod outcomes;
@@ -58,7 +59,7 @@ fn main() -> Outcome {
             if let Some(weight) = options.get("weight") {
                 config.word_weight = weight.parse()?;
             }
-            intents::run(&sets, &config, only)
+            intents::run(&sets, &config, (only, options.contains_key("choosing")))
         }
         "outcomes" => outcomes::run(&sets, only),
         "questions" => questions::run(&sets, only),
