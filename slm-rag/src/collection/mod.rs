@@ -26,7 +26,7 @@ use crate::index::{Filter, Hit, Metadata};
 use crate::text::Stemming;
 
 /// Documents that are kept and searched: in a [store](LocalCollection) of this machine, or on a server that many machines
-/// ask. What is put or deleted counts, for good, when the call returns.
+/// ask. What is put or deleted counts, for good, when the call returns; in a store and in PostgreSQL as a whole or not at all.
 pub trait Collection {
     /// Adds documents; replaces those of their names.
     ///

@@ -37,6 +37,8 @@ use crate::{Error, Result};
 /// Qdrant has no transactions. A change is one request, of which the server does one step after the other: a search meanwhile
 /// may miss documents that are being replaced, and two that write one document at once may leave chunks of both. Version 1.20
 /// of the server or newer is needed.
+///
+/// Calls wait for the server. Like all that waits, they belong outside of asynchronous tasks (in `spawn_blocking` of tokio).
 pub struct QdrantCollection {
     runtime: Runtime,
     client: Qdrant,
