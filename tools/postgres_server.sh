@@ -3,7 +3,7 @@
 # of its own, started on a socket in a temporary folder, and stopped with the command that it was started for.
 #
 #   tools/postgres_server.sh fetch DIR
-#   tools/postgres_server.sh run DIR cargo test --release --workspace --features hub,postgres --test collections
+#   tools/postgres_server.sh run DIR cargo test --release --workspace --features hub,postgres,qdrant --test collections
 #
 # The command finds the address in SLM_POSTGRES. Needs pip; started as root, the server runs as `nobody`.
 set -euo pipefail

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::{Says, pages};
-use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Message, Role};
+use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, Message, Role, ToolChoice};
 use slm_rag::{
     Error, ExtractiveConfig, ExtractiveModel, GroundedAnswer, GroundedConfig, GroundedModel, Index,
     IndexConfig, Unmarked, Unsupported,
@@ -299,5 +299,18 @@ fn what_is_not_supported_may_be_repaired_once() -> Outcome {
     let (kept, _) = run(wrong, "Eat the cheese.")?;
     assert_eq!(kept.text, "Release the brake with the red lever [1].", "the worse answer does not count");
     assert_eq!(run(right, wrong)?.1.len(), 0, "nothing was to repair");
+    Ok(())
+}
+
+/// A call states nothing that a document could carry.
+#[test]
+fn a_call_that_is_forced_passes_by_the_documents() -> Outcome {
+    let says = Says::new("Look it up.");
+    let grounded = GroundedModel::new(index()?, &says, GroundedConfig::default())?;
+    let request = ChatRequest { tool_choice: ToolChoice::Required, ..ChatRequest::question(QUESTION) };
+    assert_eq!(grounded.chat(&request)?.text, "Look it up.");
+    assert_eq!(says.asked(), [request.clone()], "as it came");
+    let refused = extractive(ExtractiveConfig::default())?.chat(&request);
+    assert!(refused.is_err_and(|error| error.to_string().contains("tool_choice")));
     Ok(())
 }

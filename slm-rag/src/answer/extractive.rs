@@ -104,12 +104,16 @@ impl LanguageModel for ExtractiveModel {
         &self.config.name
     }
 
-    /// Answers the last user turn, a sentence at a time. It counts no tokens.
+    /// Answers the last user turn, a sentence at a time. It counts no tokens, and refuses to be forced to call a tool.
     fn stream(
         &self,
         request: &ChatRequest,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> slm_core::Result<ChatResponse> {
+        if !request.tool_choice.is_auto() {
+            let reason = format!("tool_choice: `{}` quotes documents and calls no tools", self.config.name);
+            return Err(slm_core::Error::Request { reason });
+        }
         let evidence =
             self.evidence(request.last_user()).map_err(|error| failed(&self.config.name, error))?;
         let mut response = ChatResponse::abstained(&self.config.name, "");

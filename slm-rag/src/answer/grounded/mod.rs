@@ -205,7 +205,11 @@ impl<M: LanguageModel> LanguageModel for GroundedModel<M> {
         &self.config.name
     }
 
+    /// A request that forces the call of a tool goes to the model as it is: a call states nothing.
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        if !request.tool_choice.is_auto() {
+            return self.model.stream(request, on_text);
+        }
         self.answer(request, on_text).map(|answer| answer.response)
     }
 }
