@@ -17,7 +17,6 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use slm_core::TextEncoder;
-use slm_core::model::{FloatType, LoadOptions};
 use slm_lora::{EncoderData, EncoderTrainConfig, EncoderTrainer, JsonLog};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,10 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [source, texts, target] = plain.as_slice() else {
         return Err("usage: tune_encoder <encoder> <texts.jsonl> <new directory> [epochs=3] [seed=0]".into());
     };
-    let options = config(&options)?;
-    let encoder =
-        TextEncoder::load_with(source, LoadOptions { float: Some(FloatType::F32) }, &Device::flex())?;
-    let mut trainer = EncoderTrainer::new(encoder, data(texts)?, options)?;
+    let encoder = TextEncoder::load(source, &Device::flex())?;
+    let mut trainer = EncoderTrainer::new(encoder, data(texts)?, config(&options)?)?;
     println!("{:?}", trainer.plan());
     std::fs::create_dir_all(target)?;
     let checkpoint = target.join("checkpoint.slm");

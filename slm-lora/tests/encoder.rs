@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::Deserialize;
+use slm_core::model::{FloatType, LoadOptions};
 use slm_core::{Embedder, TextEncoder};
 use slm_lora::{
     EncoderData, EncoderTrainConfig, EncoderTrainer, Error, LabelLoss, LabelledText, Result, StepLog,
@@ -187,8 +188,9 @@ fn runs_repeat_and_continue() -> Result<()> {
 fn a_saved_encoder_is_the_trained_one() -> Result<()> {
     let directory = tempfile::tempdir().expect("a folder");
     let target = directory.path().join("tuned");
-    let mut trainer =
-        EncoderTrainer::new(encoder(), labelled(&golden().labelled), short(LabelLoss::Prototypes))?;
+    let half = LoadOptions { float: Some(FloatType::F16) };
+    let half = TextEncoder::load_with(&folder(), half, &Device::flex())?;
+    let mut trainer = EncoderTrainer::new(half, labelled(&golden().labelled), short(LabelLoss::Prototypes))?;
     all_steps(&mut trainer)?;
     let tuned = trainer.encoder();
     tuned.save(&folder(), &target)?;
@@ -199,6 +201,9 @@ fn a_saved_encoder_is_the_trained_one() -> Result<()> {
     assert_eq!([loaded.max_length, loaded.dimension()], [tuned.max_length, tuned.dimension()]);
     let error = loaded.save(&target, &target).expect_err("its own directory").to_string();
     assert!(error.contains("loaded from"), "{error}");
+    let other = folder().with_file_name("cross-encoder");
+    let error = loaded.save(&other, &target).expect_err("another encoder").to_string();
+    assert!(error.contains("cross-encoder"), "{error}");
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Affine, Encoder, LayerNorm, TextEncoder};
+use super::{Affine, Encoder, EncoderConfig, LayerNorm, TextEncoder};
 use crate::model::{
-    FloatType, Parameter, TensorFile, TensorMap, TensorWriter, ToAutodiff, ToInner, write_atomically,
+    Cast, FloatType, Parameter, TensorFile, TensorMap, TensorWriter, ToAutodiff, ToInner, write_atomically,
 };
 use crate::text::read_json;
 use crate::{Error, Result};
@@ -37,6 +37,12 @@ impl Encoder {
             affine(&name("output.dense"), &mut layer.output, f);
             norm(&name("output.LayerNorm"), &mut layer.output_norm, f);
         }
+    }
+
+    /// The same encoder with its matrices in another type; norms and biases stay in f32.
+    #[must_use]
+    pub fn cast(self, float: FloatType) -> Self {
+        self.mapped(&Cast(float))
     }
 
     /// The same encoder with its weights on the autodiff version of its device, none of them trainable yet.
@@ -117,13 +123,19 @@ impl TextEncoder {
         std::fs::create_dir_all(target).map_err(|e| Error::io(target, e))?;
         let real = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
         if real(source)? == real(target)? {
-            let reason = "is the directory that the encoder was loaded from".into();
-            return Err(Error::Weights { path: target.into(), reason });
+            return Err(refused(target, "is the directory that the encoder was loaded from"));
+        }
+        if EncoderConfig::from_file(&source.join("config.json"))? != self.encoder.config {
+            return Err(refused(source, "does not describe this encoder"));
         }
         let file = TensorFile::open(&source.join("model.safetensors"))?;
         copy_settings(source, target)?;
         self.encoder.write_weights(&file, &target.join("model.safetensors"))
     }
+}
+
+fn refused(directory: &Path, reason: &str) -> Error {
+    Error::config("directory", format!("{} {reason}", directory.display()))
 }
 
 /// Copies what says how texts become tokens and tokens vectors, modules in their folders included.

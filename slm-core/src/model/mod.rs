@@ -326,7 +326,7 @@ impl TensorMap for ToAutodiff {
     }
 }
 
-struct Cast(FloatType);
+pub(crate) struct Cast(pub(crate) FloatType);
 
 impl TensorMap for Cast {
     fn vector(&self, t: Tensor<1>) -> Tensor<1> {

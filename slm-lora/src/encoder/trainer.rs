@@ -4,16 +4,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use slm_core::TextEncoder;
-use slm_core::model::Parameter;
+use slm_core::model::FloatType;
 
 use super::batch::Order;
 use super::data::Examples;
 use super::pupil::Pupil;
 use super::{EncoderData, EncoderPlan, EncoderTrainConfig};
+use crate::Result;
 use crate::train::{Descent, Estimate, Learner, Passed, StepLog, estimate, scalar};
-use crate::{Error, Result};
 
 /// Fine-tunes a [`TextEncoder`] on texts with labels, or on pairs: questions of one intent come close to each other, or a question
 /// to its passage. All weights learn but the tables of the embedding.
@@ -30,14 +30,13 @@ pub struct EncoderTrainer {
 }
 
 impl EncoderTrainer {
-    /// A trainer of `encoder`, whose weights are best in `f32`
-    /// ([`LoadOptions::float`](slm_core::model::LoadOptions::float)): others do not learn.
+    /// A trainer of `encoder`, whose weights become `f32`.
     ///
     /// # Errors
-    /// When a setting is out of range, a text is empty, there is nothing to tell apart, or a weight is not in `f32`.
-    pub fn new(encoder: TextEncoder, data: EncoderData, config: EncoderTrainConfig) -> Result<Self> {
+    /// When a setting is out of range, a text is empty or there is nothing to tell apart.
+    pub fn new(mut encoder: TextEncoder, data: EncoderData, config: EncoderTrainConfig) -> Result<Self> {
         config.check()?;
-        require_full_precision(&encoder)?;
+        encoder.encoder = encoder.encoder.cast(FloatType::F32);
         let examples = Examples::new(&encoder, data, &config)?;
         let order = Order::new(&examples, &config);
         let limit = encoder.max_length;
@@ -156,25 +155,5 @@ impl EncoderTrainer {
     /// [`Embedder`](slm_core::Embedder).
     pub fn encoder(&self) -> TextEncoder {
         self.descent.model.clone().inner().encoder
-    }
-}
-
-fn require_full_precision(encoder: &TextEncoder) -> Result<()> {
-    let mut short = None;
-    encoder.encoder.clone().for_each_parameter(&mut |name, parameter| {
-        let full = match parameter {
-            Parameter::Vector(t) => t.dtype() == DType::F32,
-            Parameter::Matrix(t) => t.dtype() == DType::F32,
-        };
-        if !full && short.is_none() {
-            short = Some(name.to_owned());
-        }
-    });
-    match short {
-        None => Ok(()),
-        Some(name) => {
-            let reason = format!("{name} is not in f32\nhint: load with LoadOptions {{ float: Some(F32) }}");
-            Err(Error::Config { field: "encoder", reason })
-        }
     }
 }
