@@ -10,7 +10,7 @@ use serde_json::Value;
 use slm_core::{ChatRequest, ChatResponse, FinishReason, LanguageModel, OnDelta, Usage};
 
 use crate::cascade::CascadeRoute;
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 use crate::{Clock, Error, Result, SharedModel, SystemClock};
 
 /// How much a [`CachedModel`] remembers, and for how long.
@@ -188,9 +188,7 @@ impl LanguageModel for CachedModel {
         self.model.name()
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,

@@ -11,7 +11,7 @@ use counters::Counters;
 use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, ChatResponse, Delta, FinishReason, LanguageModel, OnDelta, Usage};
 
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 use crate::trust::{AnswerSignals, TrustModel};
 use crate::{Error, Result, SharedModel};
 
@@ -249,9 +249,7 @@ impl LanguageModel for Cascade {
         &self.config.name
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,

@@ -238,6 +238,20 @@ impl Route {
     }
 }
 
+/// The text of what `stream_deltas` hands out, as `LanguageModel::stream`.
+macro_rules! text_of_deltas {
+    () => {
+        fn stream(
+            &self,
+            request: &slm_core::ChatRequest,
+            on_text: crate::router::OnText<'_>,
+        ) -> slm_core::Result<slm_core::ChatResponse> {
+            self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+        }
+    };
+}
+pub(crate) use text_of_deltas;
+
 /// Hands over a finished answer, its thoughts first.
 pub(crate) fn deliver(mut response: ChatResponse, on_delta: &mut OnDelta<'_>) -> ChatResponse {
     let thoughts = response.reasoning.as_deref().unwrap_or_default();
@@ -253,9 +267,7 @@ impl LanguageModel for Router {
         &self.config.name
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    text_of_deltas!();
 
     fn stream_deltas(
         &self,

@@ -4,7 +4,7 @@ use slm_core::{ChatRequest, ChatResponse, LanguageModel, OnDelta};
 
 use super::with_question;
 use crate::SharedModel;
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 
 /// Asks a model to think step by step and to mark its answer (Wei et al. 2022; Kojima et al. 2022).
 ///
@@ -41,9 +41,7 @@ impl LanguageModel for ChainOfThought {
         self.model.name()
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, ChatResponse, Citation, Delta, FinishReason, LanguageModel, OnDelta};
 
 use super::{Spent, split_question, with_question};
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 use crate::{Error, Result, SharedModel};
 
 /// Who splits a question.
@@ -144,9 +144,7 @@ impl LanguageModel for Decompose {
         self.composer.name()
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,

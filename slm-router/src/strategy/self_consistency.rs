@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use slm_core::{ChatRequest, ChatResponse, Delta, FinishReason, LanguageModel, OnDelta};
 
 use super::Spent;
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 use crate::{Error, Result, SharedModel};
 
 /// How [`SelfConsistency`] draws and counts.
@@ -78,9 +78,7 @@ impl LanguageModel for SelfConsistency {
         self.model.name()
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slm_core::{ChatRequest, ChatResponse, LanguageModel, OnDelta};
 
 use super::{Action, Triage, Triaged};
-use crate::router::{OnText, deliver};
+use crate::router::deliver;
 use crate::{SharedEmbedder, SharedModel};
 
 /// A model for each action, and a [`Triage`] that chooses among them.
@@ -88,9 +88,7 @@ impl LanguageModel for TriageModel {
         "triage"
     }
 
-    fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
-        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
-    }
+    crate::router::text_of_deltas!();
 
     fn stream_deltas(
         &self,
