@@ -176,13 +176,15 @@ impl Scheduler {
         // An answer that is done takes its part of the cache with it.
         let answers = taken.iter().filter(|id| was_answering.contains(id)).count();
         let read = batch.cached_tokens().checked_sub(cached + answers).filter(|_| done.is_empty());
-        for (id, result) in done {
-            let Some(reply) = replies.remove(&id) else { continue };
+        let answered = done.into_iter().filter_map(|(id, result)| Some((replies.remove(&id)?, result)));
+        let answered: Vec<_> = answered.collect();
+        // Who hears that an answer is done finds its place free.
+        self.shared.gauges.running.store(replies.len(), Ordering::Relaxed);
+        for (reply, result) in answered {
             running.reserved -= reply.reserved;
             self.shared.gauges.finished(reply.reserved, reply.busy());
             reply.done(result.map_err(|e| self.logged(e)));
         }
-        self.shared.gauges.running.store(replies.len(), Ordering::Relaxed);
         read.map(|read| Pass { answers, read, time })
     }
 
