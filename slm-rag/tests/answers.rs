@@ -309,7 +309,7 @@ fn a_call_that_is_forced_passes_by_the_documents() -> Outcome {
     let grounded = GroundedModel::new(index()?, &says, GroundedConfig::default())?;
     let request = ChatRequest { tool_choice: ToolChoice::Required, ..ChatRequest::question(QUESTION) };
     assert_eq!(grounded.chat(&request)?.text, "Look it up.");
-    assert_eq!(says.asked(), [request.clone()], "as it came");
+    assert_eq!(says.asked(), std::slice::from_ref(&request), "as it came");
     let refused = extractive(ExtractiveConfig::default())?.chat(&request);
     assert!(refused.is_err_and(|error| error.to_string().contains("tool_choice")));
     Ok(())
