@@ -219,6 +219,25 @@ impl ChatRequest {
         Self { messages: vec![Message::user(text)], ..Self::default() }
     }
 
+    /// The tools of which one has to be called; `None` where the model chooses.
+    ///
+    /// # Errors
+    /// When a tool has to be called that is not among [`ChatRequest::tools`].
+    pub fn forced_tools(&self) -> Result<Option<Vec<&serde_json::Value>>> {
+        let called: Vec<&serde_json::Value> = match &self.tool_choice {
+            ToolChoice::Auto => return Ok(None),
+            ToolChoice::Required => self.tools.iter().collect(),
+            ToolChoice::Function(name) => {
+                self.tools.iter().filter(|tool| tool["function"]["name"] == name.as_str()).collect()
+            }
+        };
+        if called.is_empty() {
+            let reason = "tool_choice: a tool has to be called that is not there".into();
+            return Err(crate::Error::Request { reason });
+        }
+        Ok(Some(called))
+    }
+
     /// The content of the last user turn, or an empty string where there is none.
     pub fn last_user(&self) -> &str {
         self.messages.iter().rev().find(|m| m.role == Role::User).map_or("", |m| m.content.as_str())

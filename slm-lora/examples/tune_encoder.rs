@@ -26,10 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [source, texts, target] = plain.as_slice() else {
         return Err("usage: tune_encoder <encoder> <texts.jsonl> <new directory> [epochs=3] [seed=0]".into());
     };
+    std::fs::create_dir_all(target)?;
+    if target.canonicalize()?.starts_with(source.canonicalize()?) {
+        return Err("the new directory is the encoder's own, or within it".into());
+    }
     let encoder = TextEncoder::load(source, &Device::flex())?;
     let mut trainer = EncoderTrainer::new(encoder, data(texts)?, config(&options)?)?;
     println!("{:?}", trainer.plan());
-    std::fs::create_dir_all(target)?;
     let checkpoint = target.join("checkpoint.slm");
     if checkpoint.exists() {
         trainer.resume(&checkpoint)?;
@@ -55,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
+    trainer.save_checkpoint(&checkpoint)?;
     trainer.encoder().save(source, target)?;
     std::fs::remove_file(&checkpoint).ok();
     println!("{} after {seconds:.0} s", target.display());

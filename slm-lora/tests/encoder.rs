@@ -181,6 +181,15 @@ fn runs_repeat_and_continue() -> Result<()> {
     assert!(error.contains("settings"), "{error}");
     all_steps(&mut other)?;
     assert_ne!(weights(&whole)?, weights(&other)?);
+    // The tables of the embedding are in no checkpoint, and have to be the same.
+    let mut stranger = encoder();
+    stranger.encoder.word_embeddings = stranger.encoder.word_embeddings.clone() + 1e-3;
+    let mut stranger = EncoderTrainer::new(
+        stranger,
+        labelled(&texts),
+        EncoderTrainConfig { seed: 1, ..short(LabelLoss::Prototypes) },
+    )?;
+    assert!(stranger.resume(&checkpoint).is_err());
     Ok(())
 }
 
@@ -201,6 +210,8 @@ fn a_saved_encoder_is_the_trained_one() -> Result<()> {
     assert_eq!([loaded.max_length, loaded.dimension()], [tuned.max_length, tuned.dimension()]);
     let error = loaded.save(&target, &target).expect_err("its own directory").to_string();
     assert!(error.contains("loaded from"), "{error}");
+    let error = loaded.save(&target, &target.join("0_within")).expect_err("within its own").to_string();
+    assert!(error.contains("within"), "{error}");
     let other = folder().with_file_name("cross-encoder");
     let error = loaded.save(&other, &target).expect_err("another encoder").to_string();
     assert!(error.contains("cross-encoder"), "{error}");

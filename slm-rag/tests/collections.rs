@@ -151,7 +151,7 @@ fn found(hits: &[Hit]) -> (Vec<Place<'_>>, Vec<f64>) {
         .unzip()
 }
 
-fn filters() -> [Filter; 6] {
+fn filters() -> [Filter; 7] {
     let west = || Filter::equals("team", "west");
     [
         Filter::Any,
@@ -160,6 +160,7 @@ fn filters() -> [Filter; 6] {
         Filter::all([west(), Filter::at_least("year", 2010.0), Filter::at_most("year", 2030.0)]),
         Filter::one_of([Filter::under("dome"), Filter::not(west())]),
         Filter::not(Filter::at_most("team", 3.0)),
+        Filter::at_least("year", f64::INFINITY),
     ]
 }
 

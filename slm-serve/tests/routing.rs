@@ -201,6 +201,7 @@ fn the_model_that_answers_says_by_its_state_whose_question_it_is() {
             "no local model",
         ),
         (more.replace("model = \"books\"\n        pooling", "pooling"), "expected one of"),
+        (more.replace("model = \"books\"\n        pooling", "path = \"x\"\n        pooling"), "has its own"),
     ] {
         let error =
             ServeConfig::load(&written(folder.path(), &wrong)).expect_err("it is refused").to_string();

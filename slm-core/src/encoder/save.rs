@@ -118,12 +118,12 @@ impl TextEncoder {
     /// directory that has them is complete.
     ///
     /// # Errors
-    /// When `source` holds another encoder or is `target`, or a file cannot be read or written.
+    /// When `source` holds another encoder, is `target` or is around it, or a file cannot be read or written.
     pub fn save(&self, source: &Path, target: &Path) -> Result<()> {
         std::fs::create_dir_all(target).map_err(|e| Error::io(target, e))?;
         let real = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
-        if real(source)? == real(target)? {
-            return Err(refused(target, "is the directory that the encoder was loaded from"));
+        if real(target)?.starts_with(real(source)?) {
+            return Err(refused(target, "is the directory that the encoder was loaded from, or within it"));
         }
         if EncoderConfig::from_file(&source.join("config.json"))? != self.encoder.config {
             return Err(refused(source, "does not describe this encoder"));

@@ -4,32 +4,20 @@ use serde_json::{Value, json};
 
 use super::LocalModel;
 use super::constraint::lark_json;
-use crate::chat::{ChatRequest, ToolChoice};
+use crate::chat::ChatRequest;
 use crate::text::{ChatTemplate, ToolCallFormat};
 use crate::{Error, Result};
 
 /// Rules in llguidance's variant of the Lark syntax, of which `call` is exactly one call of a tool that may be called, as
 /// `model` writes it; `None` where the model chooses itself.
 pub(super) fn rules(request: &ChatRequest, model: &LocalModel) -> Result<Option<String>> {
-    let called: Vec<&Value> = match &request.tool_choice {
-        ToolChoice::Auto => return Ok(None),
-        ToolChoice::Required => request.tools.iter().collect(),
-        ToolChoice::Function(name) => {
-            request.tools.iter().filter(|tool| tool["function"]["name"] == name.as_str()).collect()
-        }
-    };
-    if called.is_empty() {
-        return Err(refused("a tool has to be called that is not there"));
-    }
+    let Some(called) = request.forced_tools()? else { return Ok(None) };
     let source = model.template.as_ref().map_or("", ChatTemplate::source);
     let Some(format) = ToolCallFormat::detect(source) else {
-        return Err(refused(&format!("the chat template of `{}` knows no calls of tools", model.name)));
+        let reason = format!("tool_choice: the chat template of `{}` knows no calls of tools", model.name);
+        return Err(Error::Request { reason });
     };
     grammar(format, source, &called, model).map(Some)
-}
-
-fn refused(reason: &str) -> Error {
-    Error::Request { reason: format!("tool_choice: {reason}") }
 }
 
 fn grammar(format: ToolCallFormat, source: &str, tools: &[&Value], model: &LocalModel) -> Result<String> {
@@ -116,7 +104,7 @@ fn tagged_value(schema: &Value) -> String {
 }
 
 /// A text in Lark, with special tokens by their ids.
-fn literal(text: &str, model: &LocalModel) -> String {
+pub(super) fn literal(text: &str, model: &LocalModel) -> String {
     let added = model.tokenizer.as_inner().get_added_tokens_decoder();
     let special: Vec<(u32, &str)> =
         added.iter().filter(|(_, t)| t.special).map(|(id, t)| (*id, t.content.as_str())).collect();

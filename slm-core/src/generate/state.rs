@@ -23,7 +23,9 @@ pub enum StatePooling {
 ///
 /// The question is put into the model's chat template as it is for an answer, and the last layer's states are pooled. Where
 /// the model keeps prefixes ([`LocalModel::prefixes`]), what was read is kept there, and an answer to the same prompt goes on
-/// from it: the prompt is read once for both.
+/// from it: the prompt is read once for both. Of several texts at once nothing is kept.
+///
+/// It reads on the caller's thread, one text after the other, with the keys and values of that text beside the weights.
 #[derive(Debug, Clone)]
 pub struct PrefillState {
     model: LocalModel,
@@ -62,7 +64,7 @@ impl PrefillState {
         Ok(ids)
     }
 
-    fn state(&self, text: &str) -> Result<Vec<f32>> {
+    fn state(&self, text: &str, keep: bool) -> Result<Vec<f32>> {
         let ids = self.ids(text)?;
         let count = ids.len();
         if count == 0 {
@@ -79,7 +81,7 @@ impl PrefillState {
         let mut vector = to_values(pooled)?;
         let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
         vector.iter_mut().for_each(|x| *x /= length);
-        if let Some(prefixes) = &self.model.prefixes {
+        if let Some(prefixes) = self.model.prefixes.as_ref().filter(|_| keep) {
             prefixes.put(&ids, cache);
         }
         Ok(vector)
@@ -92,6 +94,6 @@ impl Embedder for PrefillState {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        texts.iter().map(|text| self.state(text)).collect()
+        texts.iter().map(|text| self.state(text, texts.len() == 1)).collect()
     }
 }

@@ -21,11 +21,7 @@ pub(super) fn constraint(
     let source = model.template.as_ref().map_or("", ChatTemplate::source);
     let opened = ReasoningTags::detect(source).filter(|tags| tags.opened_by(prompt));
     let (start, thoughts) = match &opened {
-        // Lazy: they end where the tag ends, and the space behind it is a rule of its own.
-        Some(tags) => {
-            let close = escaped(&tags.close);
-            ("thoughts gap ", format!("thoughts[lazy]: /(.|\\n)*{close}/\ngap: /[ \\n]{{0,4}}/\n"))
-        }
+        Some(tags) => ("thoughts gap ", rules(tags, model)),
         None => ("", String::new()),
     };
     let json = |schema| {
@@ -38,6 +34,17 @@ pub(super) fn constraint(
         (None, Some(Constraint::JsonSchema(schema))) if opened.is_some() => json(schema),
         (None, own) => own,
     })
+}
+
+/// The rules `thoughts`, up to the closing tag, and `gap`, the space behind it.
+fn rules(tags: &ReasoningTags, model: &LocalModel) -> String {
+    let close = forced::literal(&tags.close, model);
+    // A special token stands for itself; a tag in letters ends the thoughts where it ends first (lazy).
+    let thoughts = match close.starts_with('<') {
+        true => format!("thoughts: /(.|\\n)*/ {close}\n"),
+        false => format!("thoughts[lazy]: /(.|\\n)*{}/\n", escaped(&tags.close)),
+    };
+    format!("{thoughts}gap: /[ \\n]{{0,4}}/\n")
 }
 
 /// A text in a regular expression between slashes.
@@ -67,9 +74,12 @@ mod tests {
     /// Whether a whole answer can be `text`, and how many of its bytes can be said.
     fn accepts(model: &LocalModel, request: &ChatRequest, text: &str) -> (bool, usize) {
         let constraint = constraint(request, model, &model.prompt(request).expect("a prompt"));
-        let constraint = constraint.expect("it is understood").expect("a constraint");
+        follows(model, &constraint.expect("it is understood").expect("a constraint"), text)
+    }
+
+    fn follows(model: &LocalModel, constraint: &Constraint, text: &str) -> (bool, usize) {
         let vocab = model.model.config.vocab_size;
-        let started = model.grammars.start(&constraint, &model.tokenizer, vocab, &model.eos);
+        let started = model.grammars.start(constraint, &model.tokenizer, vocab, &model.eos);
         let mut progress = started.expect("it is understood");
         let (mut said, mut complete) = (Vec::new(), false);
         for id in model.tokenizer.encode(text, false).expect("ids") {
@@ -128,5 +138,16 @@ mod tests {
         request.tool_choice = ToolChoice::Function("other".into());
         let error = model.prepare(&request).expect_err("there is no such tool").to_string();
         assert!(error.contains("tool_choice"), "{error}");
+    }
+
+    #[test]
+    fn thoughts_may_end_by_a_special_token() {
+        let model = thinking();
+        let rules = rules(&ReasoningTags::new("<|system|>", "<|user|>"), &model);
+        let constraint = Constraint::Grammar(format!("start: thoughts gap answer\n{rules}answer: \"yes\"\n"));
+        assert!(rules.contains("<["), "a token by its id: {rules}");
+        assert!(follows(&model, &constraint, "I think <|user|>\n\nyes").0);
+        assert!(!follows(&model, &constraint, "I think <|user|>no").0);
+        assert!(!follows(&model, &constraint, "I think yes").0);
     }
 }

@@ -26,7 +26,8 @@ pub struct EncoderTrainConfig {
     pub scale: f32,
     /// Share of the target that goes to all labels alike (Szegedy et al. 2016), with [`LabelLoss::Prototypes`]; 0 is off.
     pub label_smoothing: f32,
-    /// Texts of one label that are put into the same batch, with [`LabelLoss::SupervisedContrastive`].
+    /// Texts of one label that stand beside one another, with [`LabelLoss::SupervisedContrastive`]; the border of a batch may
+    /// part them.
     pub texts_per_label: usize,
     /// Passes over the data.
     pub epochs: usize,

@@ -119,8 +119,11 @@ impl Examples {
         first.iter().chain(second)
     }
 
-    /// Identifies the data.
-    pub(super) fn fingerprint(&self) -> u64 {
+    /// Identifies the data, and the tables of `encoder`, which do not learn and are in no checkpoint.
+    pub(super) fn fingerprint(&self, encoder: &TextEncoder) -> Result<u64> {
+        let table = encoder.encoder.word_embeddings.clone().try_into_vec_as::<f32>();
+        let table = table.map_err(|e| slm_core::Error::Device { reason: format!("{e:?}") })?;
+        let table = table.iter().map(|number| u64::from(number.to_bits()));
         let tokens = |segment: &Segment| {
             segment.ids.iter().map(|id| u64::from(*id)).chain([u64::MAX]).collect::<Vec<_>>()
         };
@@ -129,7 +132,8 @@ impl Examples {
             Self::Pairs { .. } => &[],
         };
         let names = self.names().iter().flat_map(|name| name.bytes().map(u64::from).chain([u64::MAX]));
-        fingerprint(self.segments().flat_map(tokens).chain(labels.iter().map(|l| *l as u64)).chain(names))
+        let labels = labels.iter().map(|label| *label as u64);
+        Ok(fingerprint(self.segments().flat_map(tokens).chain(labels).chain(names).chain(table)))
     }
 
     /// Tokens of an example.

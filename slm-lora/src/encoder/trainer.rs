@@ -40,11 +40,12 @@ impl EncoderTrainer {
         let examples = Examples::new(&encoder, data, &config)?;
         let order = Order::new(&examples, &config);
         let limit = encoder.max_length;
+        let fingerprint = examples.fingerprint(&encoder)?;
         let pupil = Pupil::new(encoder, &examples, &config)?;
         let per_epoch = order.steps_per_epoch();
         let steps = config.steps(per_epoch);
         steps.check()?;
-        let descent = Descent::new(pupil, steps, (per_epoch, examples.fingerprint()));
+        let descent = Descent::new(pupil, steps, (per_epoch, fingerprint));
         let plan = EncoderPlan {
             examples: examples.len(),
             labels: examples.names().len(),

@@ -168,6 +168,10 @@ fn condition(filter: &Filter) -> Condition {
 }
 
 fn between(field: &str, low: f64, high: f64) -> Condition {
-    let bound = |bound: f64| (!bound.is_infinite()).then_some(bound);
+    // JSON has no infinite numbers: without a bound all are meant, and behind one none is.
+    if low == f64::INFINITY || high == f64::NEG_INFINITY {
+        return condition(&Filter::not(Filter::Any));
+    }
+    let bound = |bound: f64| bound.is_finite().then_some(bound);
     Condition::range(path(field), Range { gte: bound(low), lte: bound(high), ..Range::default() })
 }

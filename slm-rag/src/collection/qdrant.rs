@@ -34,8 +34,9 @@ use crate::{Error, Result};
 /// dense one where there is an embedder. BM25 compares the length of a chunk with the mean; Qdrant keeps none, so it is
 /// given. A word is known by a 32-bit hash: of a hundred thousand words about one has that of another.
 ///
-/// Qdrant has no transactions. A change is one request, of which the server does one step after the other: a search meanwhile
-/// may miss documents that are being replaced, and two that write one document at once may leave chunks of both. Version 1.20
+/// Qdrant has no transactions. A change is one request, of which the server does one step after the other: what is new first,
+/// then what goes. A search meanwhile may find chunks of both, and two that write one document at once may leave chunks of
+/// both. The client waits for 5 s unless told otherwise, so give large changes more, or make them in parts. Version 1.20
 /// of the server or newer is needed.
 ///
 /// Calls wait for the server. Like all that waits, they belong outside of asynchronous tasks (in `spawn_blocking` of tokio).
@@ -86,6 +87,7 @@ impl QdrantCollection {
             collection.make(&own)?;
         }
         collection.check(&own)?;
+        collection.index_sources()?;
         Ok(collection)
     }
 
@@ -125,6 +127,12 @@ impl QdrantCollection {
             // Another one may have made it in between.
             return if self.wait(self.client.collection_exists(name))? { Ok(()) } else { Err(error) };
         }
+        Ok(())
+    }
+
+    /// Makes the index of sources; one that is there stays.
+    fn index_sources(&self) -> Result<()> {
+        let name = &self.about.name;
         let prefix = Some(KeywordPrefixParams {});
         let by_source = CreateFieldIndexCollectionBuilder::new(name, SOURCE, FieldType::Keyword)
             .field_index_params(KeywordIndexParams { prefix, ..KeywordIndexParams::default() })
@@ -208,9 +216,13 @@ fn number_of(id: Option<&PointId>) -> Option<usize> {
     }
 }
 
-fn of_source(ids: &[&str]) -> Operation {
+/// Deletes all of these documents but the points that are `kept`.
+fn of_source(ids: &[&str], kept: Vec<PointId>) -> Operation {
     let sources: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-    let all = Conditions::must([Condition::matches(SOURCE, sources)]);
+    let mut all = Conditions::must([Condition::matches(SOURCE, sources)]);
+    if !kept.is_empty() {
+        all.must_not.push(Condition::has_id(kept));
+    }
     Operation::DeletePoints(DeletePoints { points: Some(all.into()), shard_key_selector: None })
 }
 
@@ -261,12 +273,14 @@ impl Collection for QdrantCollection {
         if ids.is_empty() {
             return Ok(());
         }
+        let kept = points.iter().filter_map(|point| point.id.clone()).collect();
         let new = PointStructList { points, ..PointStructList::default() };
-        self.update(vec![of_source(&ids), Operation::Upsert(new)])
+        // What cannot be written leaves the old documents as they were.
+        self.update(vec![Operation::Upsert(new), of_source(&ids, kept)])
     }
 
     fn delete(&mut self, ids: &[&str]) -> Result<()> {
-        if ids.is_empty() { Ok(()) } else { self.update(vec![of_source(ids)]) }
+        if ids.is_empty() { Ok(()) } else { self.update(vec![of_source(ids, Vec::new())]) }
     }
 
     fn search(&mut self, query: &str, k: usize, filter: &Filter) -> Result<Vec<Hit>> {

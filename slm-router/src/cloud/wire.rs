@@ -31,6 +31,7 @@ pub(super) fn body(
     if let Some(constraint) = &request.generation.constraint {
         body.insert("response_format".into(), response_format(constraint)?);
     }
+    request.forced_tools()?;
     if !request.tools.is_empty() {
         body.insert("tools".into(), json!(request.tools));
         tool_choice(&request.tool_choice, &mut body);
@@ -174,6 +175,11 @@ mod tests {
             request.tool_choice = choice;
             assert_eq!(body(&request, &config, &str::to_owned)?["tool_choice"], sent);
         }
+        request.tool_choice = ToolChoice::Function("other".into());
+        assert!(
+            body(&request, &config, &str::to_owned).is_err_and(|e| e.to_string().contains("tool_choice"))
+        );
+        request.tool_choice = ToolChoice::Auto;
         request.generation.constraint = Some(Constraint::Regex("a+".into()));
         assert!(body(&request, &config, &str::to_owned).is_err());
         Ok(())

@@ -174,8 +174,9 @@ pub struct EmbedderConfig {
     /// it. The embedder stands for those who come below that model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How the states of the model become a vector.
-    pub pooling: StatePooling,
+    /// How the states of the model become a vector; the mean where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<StatePooling>,
 }
 
 impl EmbedderConfig {
@@ -183,7 +184,8 @@ impl EmbedderConfig {
         let is_local =
             |name: &str| models.iter().any(|m| matches!(m, ModelEntry::Local(l) if l.name == name));
         let reason = match (&self.path, &self.model) {
-            (Some(_), None) => return Ok(()),
+            (Some(_), None) if self.pooling.is_none() => return Ok(()),
+            (Some(_), None) => "`pooling` is for the states of a model; an encoder has its own".to_owned(),
             (None, Some(model)) if is_local(model) => return Ok(()),
             (None, Some(model)) => format!("there is no local model \"{model}\""),
             _ => "expected one of `path` and `model`".to_owned(),

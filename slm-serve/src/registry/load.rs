@@ -132,7 +132,8 @@ fn load_states(registry: &mut Registry, name: &str, embedders: &[EmbedderConfig]
     };
     for embedder in embedders.iter().filter(|e| e.model.as_deref() == Some(name)) {
         let kv_cache = engine.engine().config().kv_cache;
-        let states = PrefillState::new(engine.local().clone(), embedder.pooling).with_kv_cache(kv_cache);
+        let states = PrefillState::new(engine.local().clone(), embedder.pooling.unwrap_or_default())
+            .with_kv_cache(kv_cache);
         registry.embedders.push((embedder.name.clone(), Encoder::of_states(states)));
     }
 }

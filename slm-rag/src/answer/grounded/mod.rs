@@ -14,7 +14,7 @@ use check::Judge;
 pub use config::{GroundedConfig, Unmarked, Unsupported};
 use deliver::{standing, with_marks};
 use prompt::Passage;
-use slm_core::{ChatRequest, ChatResponse, Citation, FinishReason, LanguageModel};
+use slm_core::{ChatRequest, ChatResponse, Citation, Delta, FinishReason, LanguageModel, OnDelta};
 
 use super::extractive::{emit, failed};
 use super::knowledge::Knowledge;
@@ -205,11 +205,19 @@ impl<M: LanguageModel> LanguageModel for GroundedModel<M> {
         &self.config.name
     }
 
-    /// A request that forces the call of a tool goes to the model as it is: a call states nothing.
     fn stream(&self, request: &ChatRequest, on_text: OnText<'_>) -> slm_core::Result<ChatResponse> {
+        self.stream_deltas(request, &mut |delta| on_text(delta.text()))
+    }
+
+    /// A request that forces the call of a tool goes to the model as it is: a call states nothing.
+    fn stream_deltas(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut OnDelta<'_>,
+    ) -> slm_core::Result<ChatResponse> {
         if !request.tool_choice.is_auto() {
-            return self.model.stream(request, on_text);
+            return self.model.stream_deltas(request, on_delta);
         }
-        self.answer(request, on_text).map(|answer| answer.response)
+        self.answer(request, &mut |text| on_delta(Delta::Text(text))).map(|answer| answer.response)
     }
 }
