@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use slm_core::{ChatRequest, ChatResponse, Citation, Embedder, FinishReason, LanguageModel, Usage};
+use slm_core::{
+    ChatRequest, ChatResponse, Citation, Embedder, FinishReason, LanguageModel, ToolChoice, Usage,
+};
 use slm_router::{
     Action, Calibration, ChainOfThought, Decompose, DecomposeConfig, IntentConfig, IntentDetector,
     Outcome as Record, OutcomeConfig, OutcomeRouter, Planner, Sample, SelfConsistency, SelfConsistencyConfig,
@@ -63,6 +65,29 @@ fn ask(model: &dyn LanguageModel, question: &str) -> slm_core::Result<ChatRespon
     })?;
     assert_eq!(said, response.text);
     Ok(response)
+}
+
+/// To call a tool is no question to think about, to vote on or to take apart.
+#[test]
+fn a_call_that_is_forced_passes_through_as_it_is() -> Outcome {
+    let question = "Who wrote it, and when was it printed?";
+    let tool = serde_json::json!({"type": "function", "function": {"name": "look"}});
+    let request = ChatRequest {
+        tools: vec![tool],
+        tool_choice: ToolChoice::Required,
+        ..ChatRequest::question(question)
+    };
+    let inner = script(|request| format!("{:?} of {}", request.tool_choice, request.tools.len()));
+    let models: [Box<dyn LanguageModel>; 3] = [
+        Box::new(ChainOfThought::new(inner.clone())),
+        Box::new(SelfConsistency::new(inner.clone(), SelfConsistencyConfig::default())?),
+        Box::new(Decompose::new(Planner::Rules, inner.clone(), inner.clone(), DecomposeConfig::default())?),
+    ];
+    for model in &models {
+        assert_eq!(model.chat(&request)?.text, "Required of 1");
+    }
+    assert_eq!(inner.asked(), [question; 3], "once each, word for word");
+    Ok(())
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn the_model_that_answers_says_by_its_state_whose_question_it_is() {
 
 /// A model that is made of others passes on that a tool has to be called.
 #[test]
-fn a_tool_is_called_through_a_router() {
+fn a_tool_is_called_through_triage() {
     let folder = tempfile::tempdir().expect("a folder");
     let calling = folder.path().join("calling");
     std::fs::create_dir(&calling).expect("a folder");
